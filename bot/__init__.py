@@ -1,0 +1,1 @@
+"""The assistant, its dialogs and its terminal face."""

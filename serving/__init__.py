@@ -1,0 +1,1 @@
+"""Model servers, the services on them, and the streamed answer."""

@@ -1,0 +1,1 @@
+"""The ground: tables, queries, artifacts, and the states that are stored."""
