@@ -1,10 +1,12 @@
 """The tables. Rows are the records that the packages above work with; every time is UTC."""
 
 from datetime import UTC, datetime
-from typing import Any
+from enum import Enum, StrEnum
+from typing import Any, ClassVar
 from uuid import uuid4
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, MetaData, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, MetaData, TypeDecorator, UniqueConstraint
+from sqlalchemy import Enum as EnumType
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -20,13 +22,13 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
         """Refuse a time without a zone, and store UTC."""
         if value is not None and value.tzinfo is None:
             raise ValueError("a time needs its zone")
         return value.astimezone(UTC) if value else None
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
         """Give the zone back."""
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
@@ -41,6 +43,14 @@ def new_id() -> str:
     return str(uuid4())
 
 
+def _values(states: type[Enum]) -> list[str]:
+    return [str(state.value) for state in states]
+
+
+# Plain text on every database: a new state needs no migration, and rows read as the code does.
+STATES = EnumType(StrEnum, native_enum=False, length=16, values_callable=_values)
+
+
 class Base(AsyncAttrs, DeclarativeBase):
     """What all tables share: named constraints, so that migrations can name them too."""
 
@@ -52,7 +62,7 @@ class Base(AsyncAttrs, DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, Json: JSON, list[str]: JSON}
+    type_annotation_map: ClassVar = {datetime: UtcDateTime, Json: JSON, list[str]: JSON, StrEnum: STATES}
 
 
 class User(Base):
@@ -157,7 +167,7 @@ class DatasetVersion(Base):
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
     sha256: Mapped[str]
     file_name: Mapped[str]
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     artifact: Mapped[str]
     """The folder's key below the artifact root."""
     report: Mapped[Json]

@@ -25,6 +25,7 @@ class RunState(StrEnum):
 
 FINAL_RUN_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 
+
 def may_follow(state: RunState, following: RunState) -> bool:
     """Whether a run in ``state`` may change to ``following``; a final state never changes."""
     return not state.is_final and following is not state
