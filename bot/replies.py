@@ -287,9 +287,7 @@ class Answer:
     key: str | None = None
 
 
-Reply = (
-    Text | Notice | Question | DatasetCard | Review | Form | RunCard | Comparison | Listing | Log | Answer
-)
+Reply = Text | Notice | Question | DatasetCard | Review | Form | RunCard | Comparison | Listing | Log | Answer
 
 Body = Annotated[Said | Reply, Field(discriminator="kind")]
 BODIES: TypeAdapter[Said | Reply] = TypeAdapter(Body)

@@ -33,7 +33,7 @@ class Turn:
     """One delivery of a face."""
 
     event_id: str
-    """Of the delivery: the same id on the same face is handled once. On the web, the message's own id."""
+    """Of the delivery: the same id on the same face is handled once."""
     thread: ThreadRef
     user: UserRef = field(default_factory=UserRef)
     text: str = ""
@@ -46,5 +46,7 @@ class Turn:
     uploads: tuple[Upload, ...] = ()
     language: str = "en"
     """The face's guess for a new thread: ``en`` or ``zh-CN``."""
-    is_pressed: bool = False
-    """Whether a button sent it: such a turn is not shown as something that was typed."""
+    said_as: str | None = None
+    """For a pressed button: its label, which is what the thread then shows as said."""
+    message_id: str | None = None
+    """The face's id for the person's message, where it must be ours too (the web draws it before we see it)."""

@@ -1,0 +1,26 @@
+"""What the assistant and the loops act upon, built once in :mod:`bot.wiring`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from storage.artifacts import Artifacts
+from training.machine import Machine
+
+from bot.settings import Settings
+from serving.services import ModelServer
+from storage.store import Store
+from training.runs import RunBackend
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The database, the files, and the engines behind their ports."""
+
+    settings: Settings
+    store: Store
+    artifacts: Artifacts
+    runs: RunBackend
+    servers: ModelServer
+    machine: Machine
+    wake: Callable[[], None]
+    """Tell the loops that something is to do; they would see it within a second anyway."""

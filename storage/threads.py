@@ -1,0 +1,140 @@
+"""Threads, their messages, and what their faces have yet to show."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import Message, Outbox, SeenEvent, Thread, User, new_id, now
+from storage.states import MessageState, Role
+
+RETRY_SECONDS = (1, 5, 30, 300)
+"""How long the outbox waits after the first, second ... failed showing; the last one for all further ones."""
+
+
+async def mark_seen(session: AsyncSession, *, face: str, event_id: str) -> bool:
+    """Note a delivery; False when it was handled before."""
+    if await session.get(SeenEvent, (face, event_id)):
+        return False
+    session.add(SeenEvent(face=face, event_id=event_id))
+    return True
+
+
+async def find_thread(session: AsyncSession, *, face: str, key: str) -> Thread | None:
+    """The thread that a face knows as ``key``; locked for this transaction where the database can."""
+    query = select(Thread).where(Thread.face == face, Thread.face_key == key).with_for_update()
+    return await session.scalar(query)
+
+
+async def open_thread(
+    session: AsyncSession, *, face: str, key: str, user_name: str, language: str
+) -> tuple[Thread, bool]:
+    """The thread that a face knows as ``key``, and whether it was made just now."""
+    thread = await find_thread(session, face=face, key=key)
+    if thread:
+        return thread, False
+    user = await open_user(session, user_name)
+    thread = Thread(id=new_id(), face=face, face_key=key, user_id=user.id, language=language, messages_count=0)
+    session.add(thread)
+    await session.flush()
+    return thread, True
+
+
+async def open_user(session: AsyncSession, name: str) -> User:
+    """The person of that name, made at the first sight."""
+    user = await session.scalar(select(User).where(User.name == name))
+    if user is None:
+        user = User(id=new_id(), name=name)
+        session.add(user)
+        await session.flush()
+    return user
+
+
+async def put_message(
+    session: AsyncSession,
+    thread: Thread,
+    *,
+    role: Role,
+    body: Mapping[str, Any],
+    message_id: str | None = None,
+    key: str | None = None,
+    conversation: str | None = None,
+    state: MessageState = MessageState.COMPLETE,
+) -> Message:
+    """Add a message to ``thread``, or replace its message of ``key``; what we say goes into the outbox."""
+    message = await find_message(session, thread.id, key) if key else None
+    if message:
+        message.body, message.state = dict(body), state
+        message.revision += 1
+        message.updated_at = now()
+    else:
+        message = Message(
+            id=message_id or new_id(),
+            thread_id=thread.id,
+            position=thread.messages_count,
+            key=key,
+            role=role,
+            body=dict(body),
+            conversation=conversation,
+            state=state,
+            revision=1,
+        )
+        thread.messages_count += 1
+        session.add(message)
+    thread.updated_at = now()
+    await session.flush()
+    if role is Role.ASSISTANT:
+        await session.merge(Outbox(message_id=message.id, thread_id=thread.id, face=thread.face, not_before=now()))
+    return message
+
+
+async def find_message(session: AsyncSession, thread_id: str, key: str) -> Message | None:
+    """The thread's message of that key."""
+    return await session.scalar(select(Message).where(Message.thread_id == thread_id, Message.key == key))
+
+
+async def messages_of(session: AsyncSession, thread_id: str) -> Sequence[Message]:
+    """All messages of a thread, in order."""
+    query = select(Message).where(Message.thread_id == thread_id).order_by(Message.position)
+    return (await session.scalars(query)).all()
+
+
+async def due_messages(session: AsyncSession, *, faces: Iterable[str], limit: int = 200) -> Sequence[str]:
+    """Ids of messages that these faces should show now, in the order in which they were said."""
+    query = (
+        select(Outbox.message_id)
+        .join(Message, Message.id == Outbox.message_id)
+        .where(Outbox.face.in_(list(faces)), Outbox.not_before <= now())
+        .order_by(Message.thread_id, Message.position)
+        .limit(limit)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def note_shown(session: AsyncSession, message_id: str, *, revision: int, shown_as: str) -> None:
+    """A face shows ``revision`` of a message; a newer one stays in the outbox."""
+    message = await session.get(Message, message_id)
+    if message is None:
+        return
+    if message.shown_as != shown_as:
+        message.shown_as = shown_as
+    if message.revision == revision:
+        await session.execute(delete(Outbox).where(Outbox.message_id == message_id))
+
+
+async def note_not_shown(session: AsyncSession, message_id: str, *, error: str) -> None:
+    """A face could not show a message: try again later."""
+    row = await session.get(Outbox, message_id)
+    if row is None:
+        return
+    wait_s = RETRY_SECONDS[min(row.attempts, len(RETRY_SECONDS) - 1)]
+    row.attempts += 1
+    row.last_error = error
+    row.not_before = now() + timedelta(seconds=wait_s)
+
+
+async def is_outbox_empty(session: AsyncSession, thread_id: str) -> bool:
+    """Whether everything said in a thread has been shown."""
+    return await session.scalar(select(Outbox.message_id).where(Outbox.thread_id == thread_id).limit(1)) is None
