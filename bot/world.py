@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from storage.artifacts import Artifacts
-from training.machine import Machine
-
 from bot.settings import Settings
 from serving.services import ModelServer
+from storage.artifacts import Artifacts
 from storage.store import Store
+from training.machine import Machine
 from training.runs import RunBackend
 
 
