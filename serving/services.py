@@ -3,8 +3,11 @@
 ::
 
     ServingError
-    ├── AdapterRefused      the server, or our own check, will not serve this adapter; the reason is the message
-    └── ServerUnavailable   the server does not answer (yet)
+    ├── AdapterRefused      the server, or our own check, will never serve this adapter
+    ├── AdapterMissing      the server does not have this adapter (yet): load it, then ask again
+    ├── ChatTooLong         the newest message, or what is asked for, does not fit the context
+    ├── ChatRefused         the server does not take this request as it is
+    └── ServerUnavailable   the server does not answer (yet): try again later
 """
 
 from collections.abc import Mapping
@@ -15,15 +18,32 @@ from storage.states import HostState
 
 
 class ServingError(Exception):
-    """A model server could not do it."""
+    """A model server could not do it. ``code`` is the id of its sentence in the texts, ``params`` fill it."""
+
+    def __init__(self, code: str, **params: str | int | float) -> None:
+        self.code = code
+        self.params: Mapping[str, str | int | float] = params
+        super().__init__(" ".join((code, *(f"{name}={value}" for name, value in params.items()))))
 
 
 class AdapterRefused(ServingError):
-    """This adapter cannot be served."""
+    """This adapter cannot be served: ``adapter.<problem>``, or ``serving.adapter_refused`` with ``detail``."""
+
+
+class AdapterMissing(ServingError):
+    """``serving.adapter_missing``: the server does not have the ``model``."""
+
+
+class ChatTooLong(ServingError):
+    """``serving.chat_too_long``: ``tokens`` do not fit the ``limit``."""
+
+
+class ChatRefused(ServingError):
+    """``serving.chat_refused``: the server's reason is ``detail``."""
 
 
 class ServerUnavailable(ServingError):
-    """The model server does not answer."""
+    """The model server does not answer: ``serving.unavailable``, ``serving.slow`` (after ``seconds``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +58,9 @@ class HostSpec:
     context_tokens: int
     """``--max-model-len``; also what a chat's history is trimmed to."""
     max_lora_rank: int = 16
+    """The server is started with the next larger rank that vLLM knows."""
     max_loras: int = 4
+    """Adapters that compute at once. More can be loaded: the server swaps them in from their folders."""
     dtype: str | None = None
     """None: float32 on a CPU, the checkpoint's own on a GPU."""
     gpus: int = 0
@@ -52,6 +74,9 @@ class Address:
     """Without ``/v1``."""
     api_key: str
 
+    def __repr__(self) -> str:
+        return f"Address(base_url={self.base_url!r})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostStatus:
@@ -63,7 +88,8 @@ class HostStatus:
     adapters: frozenset[str] = frozenset()
     """Ids of the tuned models that are loaded."""
     reason: str | None = None
-    """Of a failed one: the log's telling line."""
+    """Of a failed one: the log's telling line, or one of ``killed``, ``silent``, ``slow_start`` (text ``host.<code>``)
+    where the log has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,23 +98,23 @@ class AdapterRef:
 
     model_id: str
     folder: str
-    """Absolute path."""
+    """Absolute path. It must stay: the server reads it again when it swaps adapters."""
 
 
 class ModelServer(Protocol):
     """Runs vLLM somewhere. Every call is safe to repeat."""
 
     def start(self, host: HostSpec) -> None:
-        """Start it, or leave the running one as it is; a failed one is started anew."""
+        """Start it, or leave the running one as it is; a failed one, or one of another spec, is started anew."""
 
     def observe(self) -> Mapping[str, HostStatus]:
-        """All hosts that are ours, by id, in one go; a stopped one may be missing."""
+        """All hosts that are ours, by id, in one go; a stopped one is missing."""
 
     def load(self, host: str, adapter: AdapterRef) -> None:
         """Load an adapter; a loaded one is left. Raises AdapterRefused, ServerUnavailable."""
 
     def unload(self, host: str, model_id: str) -> None:
-        """Unload an adapter; one that is not loaded is left."""
+        """Unload an adapter; one that is not loaded is left. Raises ServerUnavailable."""
 
     def stop(self, host: str) -> None:
         """Stop it and everything it started; a stopped one is left."""
