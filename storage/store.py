@@ -37,7 +37,8 @@ class Store:
 
 def create_engine(url: str) -> AsyncEngine:
     """An engine for ``url``; on SQLite with WAL, foreign keys, and ``BEGIN IMMEDIATE`` for writing."""
-    engine = create_async_engine(url)
+    # What is stored is people's own: it stays out of error messages, and so out of logs.
+    engine = create_async_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _configure_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)

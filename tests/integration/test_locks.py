@@ -1,0 +1,60 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.locks import loops_lock, server_lock
+from bot.settings import Settings, read_settings
+from bot.stopping import CannotGoOnError
+
+HOLD = """
+import sys, time
+from bot.locks import server_lock
+from bot.settings import read_settings
+with server_lock(read_settings(home=sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(home=tmp_path / "home")
+
+
+def hold(settings: Settings) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLD, str(settings.home)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_server_is_told_who_the_first_is_until_that_is_killed(settings: Settings) -> None:
+    with hold(settings) as first:
+        with pytest.raises(CannotGoOnError) as caught, server_lock(settings):
+            pass
+        assert caught.value.code == "home_in_use"
+        assert caught.value.values["pid"] == first.pid
+
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait(timeout=10)
+        with server_lock(settings):
+            pass
+
+
+def test_the_loops_are_run_by_one(settings: Settings) -> None:
+    first, second = loops_lock(settings), loops_lock(settings)
+
+    assert first.try_acquire()
+    assert first.try_acquire()
+    assert not second.try_acquire()
+    assert second.holder() == os.getpid()
+
+    first.release()
+    first.release()
+    assert second.try_acquire()
+    second.release()

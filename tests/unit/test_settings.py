@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from bot.settings import read_settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TUNESMITH_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "person"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_everything_stands_below_the_home(tmp_path: Path) -> None:
+    settings = read_settings(home=tmp_path / "home")
+
+    assert settings.database_url == f"sqlite+aiosqlite:///{tmp_path}/home/tunesmith.db"
+    assert settings.artifacts == f"{tmp_path}/home/artifacts"
+    for path in (settings.models_folder, settings.hosts_folder, settings.log_folder, settings.server_lock):
+        assert path.is_relative_to(tmp_path / "home")
+
+
+def test_the_home_is_the_persons_own_when_nothing_is_said(tmp_path: Path) -> None:
+    assert read_settings().home == tmp_path / "person" / ".tunesmith"
+
+
+def test_what_is_given_goes_before_the_environment_and_that_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("TUNESMITH_PORT=1\nTUNESMITH_THREADS=3\nOTHER=x\n")
+    assert read_settings().port == 1
+
+    monkeypatch.setenv("TUNESMITH_PORT", "2")
+    assert read_settings().port == 2
+    assert read_settings(port=None).port == 2
+    assert read_settings(port=4).port == 4
+    assert read_settings().threads == 3
+
+
+def test_a_relative_home_becomes_absolute(tmp_path: Path) -> None:
+    assert read_settings(home="here").home == tmp_path / "here"
+
+
+@pytest.mark.parametrize(("host", "is_local"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False)])
+def test_only_loopback_is_local(host: str, is_local: bool) -> None:
+    assert read_settings(host=host).is_local is is_local
+
+
+def test_a_wrong_value_is_refused_by_name() -> None:
+    with pytest.raises(ValidationError, match="port"):
+        read_settings(port=70000)
