@@ -12,7 +12,7 @@ from bot.commands import Handler
 from bot.delivery import Delivery
 from bot.dialogs import chat, dataset, deploy, experiment, general, models, runs
 from bot.faces import Face
-from bot.locks import LoopsLock
+from bot.locks import loops_lock
 from bot.reconcile import Loops, is_under_way
 from bot.settings import Settings
 from bot.speaking import Speaking
@@ -88,13 +88,16 @@ class Application:
                     await task
 
     async def _reconcile(self) -> None:
-        async with LoopsLock(self.settings).held():
-            log.info("loops.begin")
-            try:
-                await self.loops.run()
-            finally:
-                # A clean end gives back the memory of the model servers; after a kill the next process adopts them.
-                await self.loops.shut_down()
+        lock = loops_lock(self.settings)
+        while not lock.try_acquire():
+            await asyncio.sleep(1)
+        log.info("loops.begin")
+        try:
+            await self.loops.run()
+        finally:
+            # A clean end gives back the memory of the model servers; after a kill the next process adopts them.
+            await self.loops.shut_down()
+            lock.release()
 
 
 @asynccontextmanager
