@@ -117,7 +117,7 @@ async def build(settings: Settings) -> AsyncIterator[Application]:
 async def assemble(settings: Settings, *, runs: RunBackend, servers: ModelServer) -> AsyncIterator[Application]:
     """The application over given engines, its database brought up to date."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    await asyncio.to_thread(upgrade, settings.database_url)
+    await upgrade(settings.database_url)
     store = Store(settings.database_url)
     woken = asyncio.Event()
     world = World(
