@@ -32,8 +32,8 @@ class Settings(BaseSettings):
     """0: any free one."""
     database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{_home(data) / 'tunesmith.db'}")
     """As SQLAlchemy's async engines take it."""
-    artifacts: str = Field(default_factory=lambda data: str(_home(data) / "artifacts"))
-    """The root of all files that belong to data sets, runs and models: a folder."""
+    artifacts_root: Folder = Field(default_factory=lambda data: _home(data) / "artifacts")
+    """The root of all files that belong to data sets, runs and models."""
     serving_python: Folder = PROJECT / ".venv-serving" / "bin" / "python"
     """Of the environment that vLLM is in."""
     training_python: Folder = Path(sys.executable)

@@ -17,7 +17,7 @@ def test_everything_stands_below_the_home(tmp_path: Path) -> None:
     settings = read_settings(home=tmp_path / "home")
 
     assert settings.database_url == f"sqlite+aiosqlite:///{tmp_path}/home/tunesmith.db"
-    assert settings.artifacts == f"{tmp_path}/home/artifacts"
+    assert settings.artifacts_root == tmp_path / "home" / "artifacts"
     for path in (settings.models_folder, settings.hosts_folder, settings.log_folder, settings.server_lock):
         assert path.is_relative_to(tmp_path / "home")
 
