@@ -71,7 +71,7 @@ class Piece:
     """A stretch of text as the model sees it."""
 
     text: str
-    tokens: int
+    ids: tuple[int, ...]
     is_learned: bool
 
 
@@ -171,7 +171,7 @@ class ChatTokenizer:
     def pieces(self, conversation: Conversation) -> tuple[tuple[Piece, ...], ...]:
         """What ``encode`` makes, as text: one tuple an example."""
         return tuple(
-            tuple(Piece(text=text, tokens=len(ids), is_learned=is_learned) for text, ids, is_learned in pieces)
+            tuple(Piece(text=text, ids=tuple(ids), is_learned=is_learned) for text, ids, is_learned in pieces)
             for pieces in self._examples(conversation)
         )
 
