@@ -68,6 +68,9 @@ class AlpacaReader:
 
     def read(self, value: Mapping[str, object], *, is_plain: bool) -> tuple[AlpacaRow, list[Finding]]:
         """The row and what is wrong with it; with a bad finding the row is not to be used."""
+        quick = self._read_quickly(value) if is_plain else None
+        if quick:
+            return quick, []
         get = value.get
         findings: list[Finding] = []
         prompt = _text(get(self._prompt), self._prompt, findings)
@@ -86,6 +89,23 @@ class AlpacaReader:
         if len(prompt) + len(query) + len(response) + len(system) > LONG_CHARACTERS:
             findings.extend(self._long(row))
         return row, findings
+
+    def _read_quickly(self, value: Mapping[str, object]) -> AlpacaRow | None:
+        """The same for the many rows that are simple and right: a third of the time."""
+        prompt = value.get(self._prompt)
+        response = value.get(self._response)
+        query = value.get(self._query, "") if self._query else ""
+        if not (type(prompt) is str and type(response) is str and type(query) is str):
+            return None
+        if (
+            self._system in value
+            or self._history in value
+            or len(prompt) + len(query) + len(response) > LONG_CHARACTERS
+        ):
+            return None
+        if not prompt or prompt.isspace() or query.isspace() or not response or response.isspace():
+            return None
+        return AlpacaRow(prompt, query, response, (), "")
 
     def _named(self, row: AlpacaRow) -> Iterator[tuple[str | None, str]]:
         yield self._system, row.system

@@ -70,10 +70,10 @@ def open_dataset(path: Path, name: str, columns: Mapping[str, str] | None) -> Op
     return Opened(path, name, shape, found, chosen)
 
 
-def checked_rows(opened: Opened, digest: Hash | None = None) -> Iterator[Checked]:
-    """Every row with its problems, in the order of the file."""
+def checked_rows(opened: Opened, digest: Hash | None = None, seen: set[str] | None = None) -> Iterator[Checked]:
+    """Every row with its problems, in the order of the file; ``seen`` takes in the fields that rows have."""
     reader = AlpacaReader(opened.columns)
-    known = set(reader.fields)
+    seen = set() if seen is None else seen
     earlier: dict[int, int] = {}
     for row in read_rows(opened.path, opened.shape, digest):
         value = row.value
@@ -81,13 +81,11 @@ def checked_rows(opened: Opened, digest: Hash | None = None) -> Iterator[Checked
             yield Checked(row, None, [_not_an_object(row)])
             continue
         content, findings = reader.read(value, is_plain=row.is_plain)
-        if not value.keys() <= known:
-            new = [field for field in value if field not in known]
-            known.update(new)
-            findings.extend(Finding("unknown_field", str(field), {}, "warning") for field in new)
-        is_bad = False
-        if findings:
-            is_bad = any(finding.severity == "bad" for finding in findings)
+        if not value.keys() <= seen:
+            new = [field for field in value if field not in seen]
+            seen.update(new)
+            findings.extend(Finding("unknown_field", name, {}, "warning") for name in new if name not in reader.fields)
+        is_bad = bool(findings) and any(finding.severity == "bad" for finding in findings)
         if not is_bad:
             key = hash(content)
             line = earlier.get(key)
@@ -95,7 +93,9 @@ def checked_rows(opened: Opened, digest: Hash | None = None) -> Iterator[Checked
                 findings.append(Finding("duplicate", None, {"first_line": line}, "warning"))
             elif len(earlier) < ROWS_REMEMBERED:
                 earlier[key] = row.line
-        yield Checked(row, None if is_bad else content, [_problem(row, finding) for finding in findings])
+        yield Checked(
+            row, None if is_bad else content, [_problem(row, found) for found in findings] if findings else []
+        )
 
 
 def _problem(row: Row, finding: Finding) -> Problem:
@@ -131,7 +131,7 @@ def check(path: Path, *, name: str, columns: Mapping[str, str] | None = None) ->
     opened = open_dataset(path, name, columns)
     digest = hashlib.sha256()
     tally = Tally()
-    for checked in checked_rows(opened, digest):
+    for checked in checked_rows(opened, digest, tally.fields):
         tally.add(checked)
     for column, field in (columns or {}).items():
         if field and field not in tally.fields:
@@ -144,9 +144,9 @@ class Tally:
 
     def __init__(self) -> None:
         self.fields: set[str] = set()
+        """The fields that rows have: ``checked_rows`` fills it."""
         self._rows = 0
         self._bad_rows = 0
-        self._characters = 0
         self._problems: list[Problem] = []
         self._counts: Counter[str] = Counter()
         self._bad_lines: list[int] = []
@@ -157,8 +157,6 @@ class Tally:
     def add(self, checked: Checked) -> None:
         """Take in one row."""
         row, content, found = checked
-        if type(row.value) is dict and not row.value.keys() <= self.fields:
-            self.fields.update(row.value)
         if found:
             self._counts.update(problem.code for problem in found)
             self._problems.extend(found[: PROBLEMS_KEPT - len(self._problems)])
@@ -171,13 +169,10 @@ class Tally:
         self._count_content(row, content)
 
     def _count_content(self, row: Row, content: AlpacaRow) -> None:
-        prompt, query, response, history, system = content
-        self._characters += len(prompt) + len(query) + len(response) + len(system)
-        if history:
-            self._characters += sum(len(text) for pair in history for text in pair)
+        system = content.system
         if system in self._systems or len(self._systems) < SYSTEM_PROMPTS_COUNTED:
             self._systems[system] += 1
-        self._languages["en" if row.is_plain else language_of(response or prompt)] += 1
+        self._languages["en" if row.is_plain else language_of(content.response)] += 1
         if row.has_braces:
             names = dict.fromkeys(name for text in content.texts() for name in find_placeholders(text))
             for name in names:
@@ -207,7 +202,6 @@ class Tally:
             system_prompt=system or None,
             other_system_prompts=self._rows - carriers,
             languages={name: count / self._rows for name, count in self._languages.most_common()},
-            characters=self._characters,
             size_bytes=opened.path.stat().st_size,
             sha256=sha256,
         )

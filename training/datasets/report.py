@@ -91,8 +91,6 @@ class DatasetReport:
     """Rows that carry another system prompt than that, or none."""
     languages: Mapping[str, float]
     """``zh``, ``en``, ``other`` -> share of the rows, by script: what is written in Latin letters counts as ``en``."""
-    characters: int
-    """Of all texts of the good rows."""
     size_bytes: int
     sha256: str
 

@@ -22,7 +22,7 @@ STEPS_AN_OCTAVE = 64
 """Longer ones are rounded up by at most 1/64 (1.6 %); powers of two stay exact."""
 
 SAMPLE_ROWS = 20_000
-SAMPLE_CHARACTERS = 20_000_000
+SAMPLE_BYTES = 20_000_000
 """A larger data set is counted on every n-th row: counting runs at some 2 MB a second."""
 
 
@@ -149,6 +149,6 @@ def measure(
     path: Path, report: DatasetReport, tokenizer: ChatTokenizer, *, fills: Mapping[str, str]
 ) -> TokenStatistics:
     """Count a checked file, a large one on a sample of evenly spaced rows. Blocking, some seconds at most."""
-    every = max(1, ceil(report.rows / SAMPLE_ROWS), ceil(report.characters / SAMPLE_CHARACTERS))
+    every = max(1, ceil(report.rows / SAMPLE_ROWS), ceil(report.size_bytes / SAMPLE_BYTES))
     sample = islice(conversations(path, report, fills=fills), 0, None, every)
     return count_tokens(sample, tokenizer, rows=report.rows)

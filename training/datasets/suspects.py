@@ -8,7 +8,7 @@ from training.datasets.report import Params, Severity
 
 Suspect = tuple[str, Params, Severity]
 
-_ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ufffe\uffff\ud800-\udfff]")
+_ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x80-\x9f\ufffd\ufffe\uffff\ud800-\udfff]")
 
 # Where UTF-8 was read as Western text, every character became such a lead and what follows it.
 _WESTERN = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]+[^\x00-\x7f]*")
