@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from training.facts import Facts
-from training.memory import embedding_parameters, trained_layers
+from training.memory import available_bytes, embedding_parameters, recomputes_activations, trained_layers
 from training.spec import TrainingSpec
 from training.steps import Course, mean_longest
 
@@ -41,6 +41,8 @@ LAYER_SECONDS = 0.002
 START_SECONDS = (10.0, 40.0)
 """Importing torch and TRL, on an idle and on a busy machine; loading and saving come on top."""
 DISK_BYTES_PER_SECOND = 300e6
+EVALUATIONS = 10
+"""How often the trainer measures the validation loss in a run; a forward pass is about a third of a training step."""
 LOW, HIGH = 0.6, 1.7
 """How far the real time may be from the calculated one."""
 
@@ -58,10 +60,10 @@ def flops_per_token(spec: TrainingSpec, facts: Facts, *, tokens: float) -> float
 
     Forward 2 N + 4 n_layer n_ctx d_model (Kaplan et al. 2020, section 2.1, attention's two products in full), N the
     parameters that multiply. The backward pass does twice that, half of it for the weights' own gradients, which
-    LoRA's frozen base does not need: 4 N in all. Recomputed layers (on a GPU) cost another forward.
+    LoRA's frozen base does not need: 4 N in all. Recomputed activations cost another forward.
     """
     model = facts.model
-    matrices = model.parameters - embedding_parameters(facts)
+    matrices = model.parameters - embedding_parameters(model)
     head = model.vocabulary * model.hidden_size
     attention = 4 * model.layers * tokens * model.hidden_size
     forward = 2 * (matrices + head) + attention
@@ -70,8 +72,9 @@ def flops_per_token(spec: TrainingSpec, facts: Facts, *, tokens: float) -> float
     elif spec.method == "lora":
         backward = forward
     else:
-        backward = 2 * head + 2 * (2 * matrices + attention) * trained_layers(facts) / model.layers
-    return forward + backward + (forward if spec.gpus_per_node else 0.0)
+        backward = 2 * head + 2 * (2 * matrices + attention) * trained_layers(model) / model.layers
+    recomputes = recomputes_activations(spec, model, free_bytes=available_bytes(spec, facts))
+    return forward + backward + (forward if recomputes else 0.0)
 
 
 def flops_per_second(spec: TrainingSpec, facts: Facts) -> float:
@@ -101,7 +104,7 @@ def seconds_per_row(spec: TrainingSpec, facts: Facts) -> float:
 def duration(spec: TrainingSpec, facts: Facts, course: Course) -> Duration:
     """From the start of the process to the saved model."""
     row = seconds_per_row(spec, facts)
-    evaluations = course.steps // spec.save_steps + 1
+    evaluations = min(EVALUATIONS, course.steps // spec.logging_steps)
     work = row * (course.training_rows * spec.epochs + course.validation_rows * evaluations / 3)
     files = 2 * facts.model.size_bytes / DISK_BYTES_PER_SECOND
     return Duration(low=LOW * work + START_SECONDS[0] + files, high=HIGH * work + START_SECONDS[1] + 2 * files)

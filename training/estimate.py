@@ -8,7 +8,7 @@ from training.duration import duration
 from training.facts import Facts
 from training.memory import available_bytes, peak_bytes
 from training.spec import TrainingSpec
-from training.steps import count_steps, mean_tokens
+from training.steps import count_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +46,13 @@ def estimate(spec: TrainingSpec, facts: Facts) -> Estimate:
     """Foresee the run that ``spec`` describes."""
     course = count_steps(spec, facts.data)
     seconds = duration(spec, facts, course)
+    mean = facts.data.tokens_within(spec.cutoff_length) / max(1, facts.data.examples)
     return Estimate(
         steps=course.steps,
         steps_per_epoch=course.steps_per_epoch,
         training_rows=course.training_rows,
         validation_rows=course.validation_rows,
-        trained_tokens=round(mean_tokens(facts.data, spec.cutoff_length) * course.training_rows * spec.epochs),
+        trained_tokens=round(mean * course.training_rows * spec.epochs),
         seconds_low=seconds.low,
         seconds_high=seconds.high,
         memory_bytes=peak_bytes(spec, facts),

@@ -1,17 +1,18 @@
 """How much memory a training needs at its worst step: weights, gradients, optimizer, activations, logits."""
 
+from training.checkpoints import CheckpointFacts
 from training.facts import Facts
 from training.spec import FROZEN_METHOD_TRAINED_LAYERS, TrainingSpec
 
 PROCESS_BYTES = 1_100_000_000
 """A Python process with torch, transformers, TRL and PEFT in it, on the CPU (measured)."""
 CUDA_CONTEXT_BYTES = 1_000_000_000
-LINEAR_LAYERS = 7
-"""Adapted matrices of a layer: query, key, value, output, gate, up, down."""
 LOGIT_COPIES = 4.0
 """The logits in full precision, their gradient and the temporaries of the loss (measured)."""
-MAIN_WEIGHT_BYTES = {"none": 0.0, "int8": 1.1, "int4": 0.6}
+QUANTIZED_WEIGHT_BYTES = {"int8": 1.1, "int4": 0.6}
 """Bytes a parameter of a quantized base, its constants and what stays unquantized included."""
+MEMORY_SHARE = 0.8
+"""Of what is available; the rest is for what the estimate does not know."""
 ADAM_STATE_BYTES = 8
 OPTIMIZER_STATE_BYTES = {
     "adafactor": 0.1,
@@ -25,30 +26,30 @@ OPTIMIZER_STATE_BYTES = {
 }
 
 
-def trained_parameters(spec: TrainingSpec, facts: Facts) -> int:
+def trained_parameters(spec: TrainingSpec, model: CheckpointFacts) -> int:
     """How many parameters learn.
 
-    LoRA adds r (n_in + n_out) for each adapted matrix (Hu et al. 2021, section 4.1); here all linear layers, with key
-    and value as wide as the query, which is at most a little too much.
+    LoRA adds r (n_in + n_out) for each adapted matrix (Hu et al. 2021, section 4.1), here the seven linear ones of a
+    layer: query, key, value and output (key and value taken as wide as the query, at most a little too much), gate, up
+    and down.
     """
-    model = facts.model
     if spec.method == "full":
         return model.parameters
     if spec.method == "freeze":
-        return trained_layers(facts) * _layer_parameters(facts)
+        return trained_layers(model) * _layer_parameters(model)
     sides = 4 * 2 * model.hidden_size + 3 * (model.hidden_size + model.intermediate_size)
     return model.layers * spec.lora_rank * sides
 
 
-def trained_layers(facts: Facts) -> int:
+def trained_layers(model: CheckpointFacts) -> int:
     """How many layers the method ``freeze`` trains."""
-    return min(FROZEN_METHOD_TRAINED_LAYERS, facts.model.layers)
+    return min(FROZEN_METHOD_TRAINED_LAYERS, model.layers)
 
 
-def embedding_parameters(facts: Facts) -> int:
+def embedding_parameters(model: CheckpointFacts) -> int:
     """Parameters of the embedding, and of an output layer of its own."""
-    tables = 1 if facts.model.has_tied_embeddings else 2
-    return tables * facts.model.vocabulary * facts.model.hidden_size
+    tables = 1 if model.has_tied_embeddings else 2
+    return tables * model.vocabulary * model.hidden_size
 
 
 def peak_bytes(spec: TrainingSpec, facts: Facts) -> int:
@@ -56,8 +57,10 @@ def peak_bytes(spec: TrainingSpec, facts: Facts) -> int:
     longest = min(spec.cutoff_length, max(1, facts.data.longest))
     tokens = spec.batch_size * longest
     fixed = CUDA_CONTEXT_BYTES if spec.gpus_per_node else PROCESS_BYTES
-    needed = fixed + _state_bytes(spec, facts) + tokens * _token_bytes(spec, facts)
-    return round(needed)
+    recomputes = recomputes_activations(spec, facts.model, free_bytes=available_bytes(spec, facts))
+    return round(
+        fixed + _state_bytes(spec, facts.model) + tokens * _token_bytes(spec, facts.model, recomputes=recomputes)
+    )
 
 
 def available_bytes(spec: TrainingSpec, facts: Facts) -> int:
@@ -74,25 +77,22 @@ def total_bytes(spec: TrainingSpec, facts: Facts) -> int:
     return min(card.memory_bytes for card in cards) if cards else facts.machine.memory_bytes
 
 
-def _layer_parameters(facts: Facts) -> int:
-    return (facts.model.parameters - embedding_parameters(facts)) // facts.model.layers
+def _layer_parameters(model: CheckpointFacts) -> int:
+    return (model.parameters - embedding_parameters(model)) // model.layers
 
 
-def _state_bytes(spec: TrainingSpec, facts: Facts) -> float:
+def _state_bytes(spec: TrainingSpec, model: CheckpointFacts) -> float:
     """Weights, and for what is trained gradients and optimizer states.
 
-    Mixed precision keeps a full-precision copy of what is trained (Rajbhandari et al. 2019, ZeRO, section 3.1: 16
-    bytes a parameter with Adam).
+    What is trained is kept in single precision: 16 bytes a parameter with Adam (Rajbhandari et al. 2019, ZeRO, section
+    3.1). The frozen base of an adapter is loaded in the compute type.
     """
-    trained = trained_parameters(spec, facts)
-    base = facts.model.parameters
+    trained = trained_parameters(spec, model)
+    base = model.parameters
     if spec.method == "lora":
-        weights = base * (_weight_bytes(spec) if spec.quantization == "none" else MAIN_WEIGHT_BYTES[spec.quantization])
-        weights += 4 * trained
-    elif spec.method == "full":
-        weights = 4.0 * base
+        weights = base * QUANTIZED_WEIGHT_BYTES.get(spec.quantization, _weight_bytes(spec)) + 4.0 * trained
     else:
-        weights = (base - trained) * _weight_bytes(spec) + 4.0 * trained
+        weights = 4.0 * base
     return weights + trained * (4 + OPTIMIZER_STATE_BYTES.get(spec.optimizer, ADAM_STATE_BYTES))
 
 
@@ -100,24 +100,30 @@ def _weight_bytes(spec: TrainingSpec) -> float:
     return 4.0 if spec.compute_type == "fp32" else 2.0
 
 
-def _token_bytes(spec: TrainingSpec, facts: Facts) -> float:
+def recomputes_activations(spec: TrainingSpec, model: CheckpointFacts, *, free_bytes: int) -> bool:
+    """Whether activations are computed twice instead of kept: where they would not fit beside weights and states.
+
+    ``free_bytes``: of the card, or of main memory where the CPU trains, before the model is loaded.
+    """
+    tokens = spec.batch_size * spec.cutoff_length
+    needed = _state_bytes(spec, model) + tokens * _token_bytes(spec, model, recomputes=False)
+    return needed > MEMORY_SHARE * free_bytes
+
+
+def _token_bytes(spec: TrainingSpec, model: CheckpointFacts, *, recomputes: bool) -> float:
     """What a token of the batch keeps until the backward pass.
 
-    A layer keeps about 17 hidden vectors (Korthikanti et al. 2022, section 4.1: 34 bytes times the hidden size in half
-    precision, without attention's own matrices, which the fused kernel does not keep), of which the feed-forward part
-    scales with its width. With LoRA, dropout keeps its own copy of each adapted matrix's input. On a GPU layers are
-    recomputed, so that of each only its input stays.
+    A layer keeps about 11 hidden vectors and 4 of the feed-forward's width (after Korthikanti et al. 2022, section
+    4.1; the fused attention does not keep its matrices). With LoRA each adapted matrix keeps its input, and where
+    there is dropout the thinned one too. Recomputed, of every layer but one only the input stays. The logits of the
+    whole vocabulary come on top, in single precision.
     """
-    model = facts.model
-    element = _weight_bytes(spec)
     inner = 11 * model.hidden_size + 4 * model.intermediate_size
     if spec.method == "lora":
         copies = 2 if spec.lora_dropout > 0 else 1
         inner += copies * (5 * model.hidden_size + 2 * model.intermediate_size)
-    if spec.gpus_per_node:
-        kept = model.layers * model.hidden_size + inner
-    elif spec.method == "freeze":
-        kept = trained_layers(facts) * inner
-    else:
-        kept = model.layers * inner
-    return kept * element + LOGIT_COPIES * 4 * model.vocabulary
+    layers = trained_layers(model) if spec.method == "freeze" else model.layers
+    kept = layers * inner
+    if recomputes:
+        kept = min(kept, model.layers * model.hidden_size + inner)
+    return kept * _weight_bytes(spec) + LOGIT_COPIES * 4 * model.vocabulary

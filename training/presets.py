@@ -8,9 +8,9 @@ from math import ceil
 from training.duration import seconds_per_row
 from training.estimate import estimate
 from training.facts import Facts as Facts
-from training.memory import available_bytes, peak_bytes
+from training.memory import MEMORY_SHARE, available_bytes, peak_bytes, recomputes_activations
 from training.spec import PARAMETERS, InvalidValue, TrainingSpec, Value, check_value
-from training.steps import count_steps, taken_rows, validation_rows
+from training.steps import count_steps, taken_examples, validation_rows
 
 
 class Preset(StrEnum):
@@ -62,7 +62,7 @@ class Effort:
 
 
 QUICK = Effort(
-    steps=115,
+    steps=100,
     fewest_epochs=1,
     most_epochs=10,
     rank=8,
@@ -87,9 +87,9 @@ BEST = Effort(
 )
 EFFORTS = {Preset.QUICK: QUICK, Preset.BALANCED: BALANCED, Preset.BEST: BEST, Preset.CUSTOM: BALANCED}
 
-QUICK_SECONDS = 480
+QUICK_SECONDS = 600
 """What the work of a quick run may take on this machine, in the middle of the estimate."""
-QUICK_FEWEST_VISITS = 100
+QUICK_FEWEST_VISITS = 240
 """Rows (times epochs) that a quick run trains however slow the machine is: fewer teach nothing."""
 LONGEST_CUTOFF = 2048
 WHOLE_ROWS = 0.99
@@ -98,8 +98,6 @@ VALIDATED_FROM_ROWS = 100
 VALIDATION_RATIO = 0.1
 MOST_VALIDATION_ROWS = 1000
 WARMUP_SHARE = 0.03
-MEMORY_SHARE = 0.8
-"""Of what is available; the rest is for what the estimate does not know."""
 SHORT_SECONDS = 15 * 60
 LONG_SECONDS = 4 * 3600
 
@@ -210,11 +208,15 @@ def _wanted_batch(preset: Preset, facts: Facts) -> int:
 
 
 def _batch_size(preset: Preset, spec: TrainingSpec, facts: Facts) -> Value:
-    """The largest power of two that memory and the wanted batch allow."""
+    """The largest power of two that memory and the wanted batch allow; computing activations twice is no way to it."""
+    free = available_bytes(spec, facts)
     accumulation = spec.gradient_accumulation if "gradient_accumulation" in spec.model_fields_set else 1
     wanted = max(1, _wanted_batch(preset, facts) // (accumulation * spec.processes))
     best = 1
-    while 2 * best <= wanted and fits(spec.model_copy(update={"batch_size": 2 * best}), facts):
+    while 2 * best <= wanted:
+        larger = spec.model_copy(update={"batch_size": 2 * best})
+        if recomputes_activations(larger, facts.model, free_bytes=free) or not fits(larger, facts):
+            break
         best *= 2
     return best
 
@@ -243,7 +245,7 @@ def _max_samples(preset: Preset, spec: TrainingSpec, facts: Facts) -> Value:
 
 
 def _validation_ratio(_: Preset, spec: TrainingSpec, facts: Facts) -> Value:
-    rows = taken_rows(spec.max_samples, facts.data)
+    rows = taken_examples(spec.max_samples, facts.data)
     if rows < VALIDATED_FROM_ROWS:
         return 0.0
     return float(f"{min(VALIDATION_RATIO, MOST_VALIDATION_ROWS / rows):.2g}")
@@ -251,7 +253,7 @@ def _validation_ratio(_: Preset, spec: TrainingSpec, facts: Facts) -> Value:
 
 def _epochs(preset: Preset, spec: TrainingSpec, facts: Facts) -> Value:
     effort = EFFORTS[preset]
-    rows = taken_rows(spec.max_samples, facts.data)
+    rows = taken_examples(spec.max_samples, facts.data)
     rows -= validation_rows(spec.validation_ratio, rows)
     visits = _quick_visits(spec, facts) if preset is Preset.QUICK else effort.steps * spec.effective_batch
     return float(min(effort.most_epochs, max(effort.fewest_epochs, round(visits / max(1, rows)))))

@@ -60,7 +60,7 @@ def validation(case: Case) -> Iterator[Finding]:
         remedy: dict[str, Value] | None = {"validation_ratio": 0.1} if everything >= VALIDATED_FROM_ROWS else None
         yield note("no_validation", remedy, rows=everything)
     elif ratio > 0.5 and foreseen.training_rows:
-        yield warn("validation_large", {"validation_ratio": 0.1}, share=ratio, rows=foreseen.training_rows)
+        yield warn("validation_large", {"validation_ratio": 0.1}, validation_share=ratio, rows=foreseen.training_rows)
     elif 0 < foreseen.validation_rows < FEWEST_VALIDATION_ROWS and foreseen.training_rows:
         yield note("validation_small", {"validation_ratio": 0.0}, rows=foreseen.validation_rows)
 

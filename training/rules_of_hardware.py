@@ -8,7 +8,7 @@ from training.presets import fits
 from training.spec import TrainingSpec, Value
 
 LONG_RUN_SECONDS = 12 * 3600
-KEPT_CHECKPOINTS = 2
+KEPT_CHECKPOINTS = 3
 """How many checkpoints lie on the disk at a time, the one being written included."""
 
 
@@ -85,9 +85,10 @@ def _lighter_methods(case: Case) -> Iterator[dict[str, Value]]:
 
 
 def disk(case: Case) -> Iterator[Finding]:
-    """Room for the checkpoints (weights that learn, with Adam's two states) and the model."""
-    learned = 4 * trained_parameters(case.spec, case.facts)
-    needed = KEPT_CHECKPOINTS * 3 * learned + learned
+    """Room for the checkpoints (what is saved of the weights, and Adam's two states of what learns) and the model."""
+    trained = trained_parameters(case.spec, case.facts.model)
+    model = 4 * (trained if case.spec.method == "lora" else case.facts.model.parameters)
+    needed = KEPT_CHECKPOINTS * (model + 8 * trained) + model
     free = case.facts.machine.free_disk_bytes
     if needed > free:
         remedy: dict[str, Value] | None = {"method": "lora"} if case.spec.method != "lora" else None

@@ -28,7 +28,7 @@ def template(case: Case) -> Iterator[Finding]:
 
 def quantization(case: Case) -> Iterator[Finding]:
     """Which quantized bases can be trained."""
-    spec, machine = case.spec, case.facts.machine
+    spec, packages = case.spec, case.facts.machine.packages
     if spec.quantization == "none":
         return
     off = {"quantization": "none"}
@@ -40,10 +40,10 @@ def quantization(case: Case) -> Iterator[Finding]:
         yield refuse("eetq_is_int8", {"quantization_method": "bnb"})
     elif spec.quantization_method == "eetq" and not spec.gpus_per_node:
         yield refuse("eetq_needs_gpu", off)
-    elif spec.quantization_method == "eetq" and "eetq" not in machine.packages:
-        yield refuse("quantization_needs_package", off, method="eetq", package="eetq")
-    elif spec.quantization_method == "bnb" and "bitsandbytes" not in machine.packages:
-        yield refuse("quantization_needs_package", off, method="bnb", package="bitsandbytes")
+    elif spec.quantization_method == "eetq":
+        yield refuse("eetq_not_here", {"quantization_method": "bnb"})
+    elif spec.quantization_method == "bnb" and "bitsandbytes" not in packages:
+        yield refuse("quantization_needs_package", off, package="bitsandbytes")
 
 
 def acceleration(case: Case) -> Iterator[Finding]:

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from math import ceil
 
-from training.facts import Lengths
+from training.datasets.statistics import TokenStatistics
 from training.spec import TrainingSpec
-
-QUANTILES = 64
-"""How finely the data's lengths are sampled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """A run in rows and optimizer steps."""
+    """A run in rows and optimizer steps.
+
+    A row is a training example here: where the model's template rewrites earlier turns, each turn is one.
+    """
 
     dropped_rows: int
     """Rows without anything to learn once they are cut."""
@@ -24,15 +24,15 @@ class Course:
     steps: int
 
 
-def count_steps(spec: TrainingSpec, data: Lengths) -> Course:
+def count_steps(spec: TrainingSpec, data: TokenStatistics) -> Course:
     """The course of a run.
 
-    Of the first ``max_samples`` rows those without anything to learn go, then the validation set is taken, rounded up
-    as ``datasets.train_test_split`` does. A step is ``gradient_accumulation`` batches of every process; the last step
-    of an epoch may be smaller (``Trainer.set_initial_training_values``).
+    Of the first ``max_samples`` rows of the data those without anything to learn go, then the validation set is taken,
+    rounded up as ``datasets.train_test_split`` does. A step is ``gradient_accumulation`` batches of every process; the
+    last step of an epoch may be smaller (``Trainer.set_initial_training_values``).
     """
-    taken = taken_rows(spec.max_samples, data)
-    share = taken / data.rows if data.rows else 0.0
+    taken = taken_examples(spec.max_samples, data)
+    share = taken / max(1, data.examples)
     dropped = round(data.answers_cut_whole(spec.cutoff_length) * share)
     usable = taken - dropped
     validation = validation_rows(spec.validation_ratio, usable)
@@ -48,9 +48,10 @@ def count_steps(spec: TrainingSpec, data: Lengths) -> Course:
     )
 
 
-def taken_rows(max_samples: int | None, data: Lengths) -> int:
-    """How many rows there are at most ``max_samples`` of."""
-    return data.rows if max_samples is None else min(max_samples, data.rows)
+def taken_examples(max_samples: int | None, data: TokenStatistics) -> int:
+    """How many training examples the first ``max_samples`` rows make."""
+    rows = data.rows if max_samples is None else min(max_samples, data.rows)
+    return round(data.examples * rows / max(1, data.rows))
 
 
 def validation_rows(ratio: float, rows: int) -> int:
@@ -58,15 +59,18 @@ def validation_rows(ratio: float, rows: int) -> int:
     return min(rows, ceil(ratio * rows - 1e-9))
 
 
-def mean_tokens(data: Lengths, cutoff_length: int) -> float:
-    """Tokens of a row on average, cut."""
-    return mean_longest(data, 1, cutoff_length)
-
-
-def mean_longest(data: Lengths, batch_size: int, cutoff_length: int) -> float:
+def mean_longest(data: TokenStatistics, batch_size: int, cutoff_length: int) -> float:
     """Tokens of the longest of ``batch_size`` random rows on average: a batch is padded to it.
 
-    The largest of b independent rows has the quantile function Q(u^(1/b)); this is its mean over u.
+    The largest of b independent rows does not exceed a length with the chance F(length)^b, F the share of rows that
+    do not; this is its mean.
     """
-    shares = (((step + 0.5) / QUANTILES) ** (1 / batch_size) for step in range(QUANTILES))
-    return sum(min(data.percentile(share), cutoff_length) for share in shares) / QUANTILES
+    counted = sum(data.lengths.values())
+    mean = reached = 0.0
+    seen = 0
+    for length in sorted(data.lengths):
+        seen += data.lengths[length]
+        chance = (seen / counted) ** batch_size
+        mean += min(length, cutoff_length) * (chance - reached)
+        reached = chance
+    return mean
