@@ -61,6 +61,16 @@ def read_weights(folder: Path) -> Weights:
     )
 
 
+def read_shapes(folder: Path) -> Mapping[str, tuple[int, ...]]:
+    """The shape of every tensor in ``folder``, by its name; raises CheckpointError."""
+    return {name: shape for file in _files(folder) for name, shape in file_shapes(file).items()}
+
+
+def file_shapes(file: Path) -> Mapping[str, tuple[int, ...]]:
+    """The shape of every tensor of one safetensors file, by its name; raises CheckpointError."""
+    return {name: tuple(tensor["shape"]) for name, tensor in _header(file).items()}
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A file with one JSON object; raises CheckpointError ``broken_json`` with file and line."""
     try:

@@ -1,0 +1,65 @@
+"""What we ask of a vLLM besides answers, over its HTTP API."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from serving.services import AdapterRef, AdapterRefused, Address, ServerUnavailable
+
+
+class VllmClient:
+    """Speaks to any number of vLLM servers; connections are kept. Safe in several threads."""
+
+    def __init__(self, *, answer_s: float = 3, load_s: float = 120) -> None:
+        self._http = httpx.Client(trust_env=False, verify=False, timeout=httpx.Timeout(answer_s, connect=1))
+        self._load_s = load_s
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def models(self, address: Address) -> frozenset[str]:
+        """The names that requests can ask for. Raises ServerUnavailable, also where the engine has died."""
+        self._checked(self._request("GET", address, "/health"))
+        body = self._checked(self._request("GET", address, "/v1/models")).json()
+        return frozenset(str(model["id"]) for model in body["data"])
+
+    def load(self, address: Address, adapter: AdapterRef) -> None:
+        """Load an adapter; a loaded one is left. Raises AdapterRefused, ServerUnavailable."""
+        body = {"lora_name": adapter.model_id, "lora_path": adapter.folder}
+        response = self._request("POST", address, "/v1/load_lora_adapter", json=body)
+        if response.status_code == 200 or "already been loaded" in response.text:
+            return
+        detail = _error_text(response)
+        if response.status_code in (401, 403, 503) or "EngineDead" in detail or "EngineCore" in detail:
+            raise ServerUnavailable("serving.unavailable")
+        raise AdapterRefused("serving.adapter_refused", detail=detail)
+
+    def unload(self, address: Address, model_id: str) -> None:
+        """Unload an adapter; one that is not loaded is left. Raises ServerUnavailable."""
+        response = self._request("POST", address, "/v1/unload_lora_adapter", json={"lora_name": model_id})
+        if response.status_code != 404:
+            self._checked(response)
+
+    def _request(
+        self, method: str, address: Address, path: str, json: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {address.api_key}"}
+        timeout = httpx.Timeout(self._load_s, connect=1) if json else httpx.USE_CLIENT_DEFAULT
+        try:
+            return self._http.request(method, f"{address.base_url}{path}", headers=headers, json=json, timeout=timeout)
+        except httpx.TransportError as exc:
+            raise ServerUnavailable("serving.unavailable") from exc
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        if response.status_code != 200:
+            raise ServerUnavailable("serving.unavailable")
+        return response
+
+
+def _error_text(response: httpx.Response) -> str:
+    try:
+        error = response.json()["error"]
+        return str(error["message"] if isinstance(error, Mapping) else error)
+    except (ValueError, KeyError, TypeError):
+        return response.text[:300]

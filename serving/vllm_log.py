@@ -1,0 +1,36 @@
+"""What went wrong, in vLLM's own words: the one line of its log that tells."""
+
+import re
+from pathlib import Path
+
+_TAIL_BYTES = 200_000
+_PREFIX = re.compile(r"^\(\w[^)]*\)\s*(?:(?:ERROR|WARNING|INFO) [\d-]+ [\d:]+ \[[^\]]+\] ?)?")
+_ERROR = re.compile(r"^(?:[\w.]*\.)?\w*(?:Error|Exception)\b(?:: (?P<message>.+))?$")
+_USAGE = re.compile(r"^\S+\.py: error: (?P<message>.+)$")
+_NOT_TELLING = ("Engine core initialization failed", "See root cause above", "EngineCore encountered an issue")
+_LONGEST = 300
+
+
+def telling_line(log: Path) -> str | None:
+    """The last error of the log that is not just the echo of another; None where there is none, or no log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return None
+    return _telling([_PREFIX.sub("", line).rstrip() for line in text.splitlines()])
+
+
+def _telling(lines: list[str]) -> str | None:
+    for place in range(len(lines) - 1, -1, -1):
+        line = lines[place]
+        found = _ERROR.match(line) or _USAGE.match(line)
+        if not found or any(words in line for words in _NOT_TELLING):
+            continue
+        message = found["message"] or line
+        if "validation error" in message and place + 1 < len(lines):
+            # pydantic says what is wrong in the line below
+            message = lines[place + 1].strip().removeprefix("Value error, ")
+        return message[:_LONGEST]
+    return None
