@@ -60,7 +60,7 @@ def _require_room(world: World, size_bytes: int) -> None:
     limit = world.settings.max_upload_bytes
     if size_bytes > limit:
         raise _Refused("upload.too_large", limit_bytes=limit)
-    folder = world.artifacts.folder
+    folder = world.settings.artifacts_root
     while not folder.exists():
         folder = folder.parent
     if shutil.disk_usage(folder).free < size_bytes + SPARE_BYTES:
