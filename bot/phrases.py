@@ -143,9 +143,12 @@ def read_topic(text: str, vocabulary: Vocabulary) -> str | None:
     return vocabulary.names.get(topic) or vocabulary.names.get(topic.replace(" ", "_"))
 
 
-def read_edits(text: str, vocabulary: Vocabulary) -> Reading:
-    """All edits that a text makes, and what of it was not understood."""
-    return _Reader(text, vocabulary).read()
+def read_edits(text: str, vocabulary: Vocabulary, pairs: Mapping[str, str] | None = None) -> Reading:
+    """All edits that a text makes, and what of it was not understood.
+
+    ``pairs``: further names, folded, that count only where ``=`` follows at once.
+    """
+    return _Reader(text, vocabulary, pairs or {}).read()
 
 
 def _folded(character: str) -> str:
@@ -172,9 +175,10 @@ class _Token:
 class _Reader:
     """Reads one text; ``place`` is the token that comes next."""
 
-    def __init__(self, text: str, vocabulary: Vocabulary) -> None:
+    def __init__(self, text: str, vocabulary: Vocabulary, pairs: Mapping[str, str]) -> None:
         self._text = text
         self._vocabulary = vocabulary
+        self._pairs = pairs
         self._canonical = {re.sub(r"[\s_\-]+", "", word): word for word in [*vocabulary.names, *vocabulary.answers]}
         self._tokens = list(self._cut())
         self._place = 0
@@ -253,14 +257,14 @@ class _Reader:
             return
         known = self._known(name)
         if known:
-            self._edits.append(Edit(name=self._vocabulary.names[known], text=value))
+            self._edits.append(Edit(name=known, text=value))
         else:
             written = self._text[token.start : token.end]
             self._unknown.append(Unknown(text=written, nearest=self._vocabulary.nearest(name)))
 
     def _known(self, word: str) -> str | None:
-        known = self._canonical.get(re.sub(r"[\s_\-]+", "", word))
-        return known if known in self._vocabulary.names else None
+        known = self._canonical.get(re.sub(r"[\s_\-]+", "", word), "")
+        return self._vocabulary.names.get(known) or self._pairs.get(word)
 
     def _read_named(self, token: _Token) -> None:
         word = self._canonical[re.sub(r"[\s_\-]+", "", token.folded)]

@@ -10,7 +10,7 @@ from bot.context import Context
 from bot.dialogs.situation import Situation, Wrong, load, taken_names
 from bot.draft import Draft
 from bot.names import is_dataset_name, is_experiment_name, suggested_name
-from bot.phrases import Edit, Vocabulary, fold
+from bot.phrases import Edit, fold
 from bot.vocabulary import PRESET_WORDS
 from storage.models import Dataset, DatasetVersion
 from training.spec import PARAMETERS, InvalidValue, parse_value
@@ -184,15 +184,14 @@ async def _renamed(context: Context, situation: Situation, name: str) -> Situati
 async def _check_experiment(context: Context, name: str) -> None:
     if not is_experiment_name(name):
         suggestion = suggested_name(name)
-        raise Wrong("experiment.invalid.nearest", name=name, nearest=suggestion) if suggestion else Wrong(
-            "experiment.invalid", name=name
-        )
+        if suggestion:
+            raise Wrong("experiment.invalid.nearest", name=name, nearest=suggestion)
+        raise Wrong("experiment.invalid", name=name)
     if name in await taken_names(context.session):
         raise Wrong("experiment.taken", name=name)
 
 
-def placeholder_pairs(situation: Situation, vocabulary: Vocabulary) -> Vocabulary:
-    """The vocabulary in which ``name=Nova`` fills the placeholder ``name``, where no parameter has that name."""
+def placeholder_pairs(situation: Situation) -> Mapping[str, str]:
+    """What ``name=Nova`` means besides the parameters: the fill of a placeholder, by its folded name."""
     names = situation.data.report.placeholders if situation.data else ()
-    own = {fold(name): f"fill.{name}" for name in names if fold(name) not in vocabulary.names}
-    return Vocabulary(vocabulary.names, vocabulary.answers, vocabulary.numeric, own)
+    return {fold(name): f"fill.{name}" for name in names}
