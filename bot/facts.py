@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,12 @@ from bot.context import NeedsWork
 from bot.replies import Segment
 from bot.world import World
 from storage.models import DatasetStatistics, DatasetVersion, Model
-from training.datasets import DatasetError, DatasetReport, TokenStatistics, conversations, count_tokens, preview
+from training.datasets import DatasetError, DatasetReport, PreviewPiece, TokenStatistics, kept, measure, preview, samples
 from training.datasets import test_questions as choose_questions
 from training.tokens import ChatTokenizer, TokenizerError
 
 log = structlog.get_logger(__name__)
 
-SAMPLES = 2
 LONGEST_SAMPLE = 700
 """Characters of a sample row that are kept and shown."""
 
@@ -120,20 +118,18 @@ def _count(
     path: Path, report: DatasetReport, checkpoint: Path, model_name: str, fills: Mapping[str, str]
 ) -> dict[str, Any]:
     tokenizer = ChatTokenizer.from_checkpoint(checkpoint, name=model_name)
-    filled = {name: kept_literally(name) for name in report.placeholders} | dict(fills)
-    tokens = count_tokens(conversations(path, report, fills=filled), tokenizer)
-    samples = [
-        _shortened(preview(conversation, tokenizer, cutoff_length=None))
-        for conversation in islice(conversations(path, report, fills=filled), SAMPLES)
+    filled = kept(report.placeholders) | dict(fills)
+    shown = [
+        _shortened(preview(row, tokenizer, cutoff_length=None)) for row in samples(path, report, filled)
     ]
     return {
-        "tokens": tokens.to_json(),
-        "samples": _SAMPLES.dump_python(tuple(samples), mode="json"),
+        "tokens": measure(path, report, tokenizer, fills=filled).to_json(),
+        "samples": _SAMPLES.dump_python(tuple(shown), mode="json"),
         "questions": list(choose_questions(path, report, filled)),
     }
 
 
-def _shortened(pieces: tuple[tuple[str, bool], ...]) -> tuple[Segment, ...]:
+def _shortened(pieces: tuple[PreviewPiece, ...]) -> tuple[Segment, ...]:
     """The first LONGEST_SAMPLE characters of a row, and the sign that there is more."""
     segments = []
     room = LONGEST_SAMPLE

@@ -10,12 +10,13 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.names import bare_file_name, numbered, suggested_name
+from bot.names import bare_file_name
 from bot.turns import Upload
 from bot.world import World
 from storage.artifacts import Stored, TooLarge
 from storage.models import Dataset, DatasetVersion, new_id
-from training.datasets import DatasetError, DatasetReport, check
+from training.datasets import DatasetError, DatasetReport, check, suggest_name
+from training.datasets.names import FALLBACK
 
 log = structlog.get_logger(__name__)
 
@@ -143,10 +144,10 @@ async def _open_dataset(session: AsyncSession, file_name: str) -> Dataset:
     )
     if known:
         return known
-    name = suggested_name(file_name)
-    if name is None:
+    name = suggest_name(file_name)
+    if name == FALLBACK:
         # A name without a single Latin letter says nothing once it is cleaned: each such file is a data set of its own.
-        name = numbered("dataset", set(await session.scalars(select(Dataset.name))))
+        name = suggest_name(file_name, set(await session.scalars(select(Dataset.name))))
     dataset = await session.scalar(select(Dataset).where(Dataset.name == name))
     if dataset is None:
         dataset = Dataset(id=new_id(), name=name)

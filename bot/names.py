@@ -8,17 +8,11 @@ from pathlib import PurePosixPath
 LONGEST = 63
 
 _EXPERIMENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_DATASET = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 def is_experiment_name(name: str) -> bool:
     """Lower-case letters, digits and ``-``; begins and ends with a letter or digit; at most 63."""
     return _EXPERIMENT.fullmatch(name) is not None
-
-
-def is_dataset_name(name: str) -> bool:
-    """ASCII letters, digits, ``.``, ``_`` and ``-``; begins and ends with a letter or digit; at most 63."""
-    return _DATASET.fullmatch(name) is not None
 
 
 def bare_file_name(name: str) -> str:
@@ -27,13 +21,9 @@ def bare_file_name(name: str) -> str:
     return "".join(character for character in last if character.isprintable()).strip()[:200]
 
 
-def suggested_name(file_name: str) -> str | None:
-    """A name made of a file's: lower case, what is not allowed becomes ``-``; None where nothing is left."""
-    stem = bare_file_name(file_name)
-    for ending in (".jsonl", ".json"):
-        if stem.lower().endswith(ending):
-            stem = stem[: -len(ending)]
-    ascii_stem = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+def suggested_name(text: str) -> str | None:
+    """An experiment's name made of any text: lower case, what is not allowed becomes ``-``; None where nothing is left."""
+    ascii_stem = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     cleaned = re.sub(r"[^a-z0-9]+", "-", ascii_stem).strip("-")[:LONGEST].strip("-")
     return cleaned or None
 

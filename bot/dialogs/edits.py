@@ -9,10 +9,11 @@ from sqlalchemy import select
 from bot.context import Context
 from bot.dialogs.situation import Situation, Wrong, load, taken_names
 from bot.draft import Draft
-from bot.names import is_dataset_name, is_experiment_name, suggested_name
+from bot.names import is_experiment_name, suggested_name
 from bot.phrases import Edit, fold
 from bot.vocabulary import PRESET_WORDS
 from storage.models import Dataset, DatasetVersion
+from training.datasets import InvalidName, parse_name, suggest_name
 from training.spec import PARAMETERS, InvalidValue, parse_value
 
 LONGEST_FILL = 500
@@ -147,8 +148,7 @@ async def find_version(context: Context, text: str) -> str:
     """The newest version of the data set of that name. Raises Wrong with the nearest name."""
     wanted = text.strip().removeprefix("@")
     names = {fold(name): name for name in await context.session.scalars(select(Dataset.name))}
-    cleaned = suggested_name(wanted) or ""
-    found = names.get(fold(wanted)) or names.get(cleaned)
+    found = names.get(fold(wanted)) or names.get(suggest_name(wanted))
     if found is None:
         nearest = process.extractOne(fold(wanted), list(names), scorer=fuzz.ratio, score_cutoff=60)
         if nearest:
@@ -169,8 +169,10 @@ async def find_version(context: Context, text: str) -> str:
 async def _renamed(context: Context, situation: Situation, name: str) -> Situation:
     if situation.data is None:
         raise Wrong("dataset_name.no_dataset")
-    if not is_dataset_name(name):
-        raise Wrong("dataset_name.invalid", name=name)
+    try:
+        name = parse_name(name)
+    except InvalidName as error:
+        raise Wrong(f"name_error.{error.code}", **error.params) from error
     holder = await context.session.scalar(select(Dataset).where(Dataset.name == name))
     if holder is None:
         dataset = await context.session.get_one(Dataset, situation.data.version.dataset_id)
