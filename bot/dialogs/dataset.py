@@ -149,7 +149,7 @@ def _notes(text: Texts, data: DataInPlan) -> tuple[str, ...]:
     report = data.report
     notes = [sentence(text, f"dataset_note.{note.code}", note.params) for note in report.notes]
     languages = [
-        text("dataset.share", language=text(f"language.{name}"), share=text.percent(round(share, 2)))
+        text("dataset.share", language=text(f"dataset.language.{name}"), share=text.percent(round(share, 2)))
         for name, share in sorted(report.languages.items(), key=lambda item: -item[1])
         if share >= SHORTEST_SHARE
     ]
