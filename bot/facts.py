@@ -19,7 +19,16 @@ from bot.context import NeedsWork
 from bot.replies import Segment
 from bot.world import World
 from storage.models import DatasetStatistics, DatasetVersion, Model
-from training.datasets import DatasetError, DatasetReport, PreviewPiece, TokenStatistics, kept, measure, preview, samples
+from training.datasets import (
+    DatasetError,
+    DatasetReport,
+    PreviewPiece,
+    TokenStatistics,
+    kept,
+    measure,
+    preview,
+    samples,
+)
 from training.datasets import test_questions as choose_questions
 from training.tokens import ChatTokenizer, TokenizerError
 
@@ -119,9 +128,7 @@ def _count(
 ) -> dict[str, Any]:
     tokenizer = ChatTokenizer.from_checkpoint(checkpoint, name=model_name)
     filled = kept(report.placeholders) | dict(fills)
-    shown = [
-        _shortened(preview(row, tokenizer, cutoff_length=None)) for row in samples(path, report, filled)
-    ]
+    shown = [_shortened(preview(row, tokenizer, cutoff_length=None)) for row in samples(path, report, filled)]
     return {
         "tokens": measure(path, report, tokenizer, fills=filled).to_json(),
         "samples": _SAMPLES.dump_python(tuple(shown), mode="json"),

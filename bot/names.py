@@ -22,7 +22,7 @@ def bare_file_name(name: str) -> str:
 
 
 def suggested_name(text: str) -> str | None:
-    """An experiment's name made of any text: lower case, what is not allowed becomes ``-``; None where nothing is left."""
+    """An experiment's name made of any text: lower case, ``-`` for what is not allowed; None where nothing is left."""
     ascii_stem = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     cleaned = re.sub(r"[^a-z0-9]+", "-", ascii_stem).strip("-")[:LONGEST].strip("-")
     return cleaned or None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
-from bot.phrases import Vocabulary, fold
+from bot.lexicon import Vocabulary, fold
 from bot.texts import LANGUAGES, texts
 from training.presets import Preset
 from training.spec import PARAMETERS

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from rapidfuzz import fuzz, process
 
 from bot.context import Context
+from bot.dialogs.dataset import problem_list
 from bot.dialogs.edits import LEAVE_OUT, filled, find_version, with_base_model, with_preset
 from bot.dialogs.examples import EXAMPLE, example_version
 from bot.dialogs.form import FORM
 from bot.dialogs.questions import ADD_MODEL, ALL_PROBLEMS, KEEP, KEEP_OLD, USE_NEW, build_question, foresee
-from bot.dialogs.dataset import problem_list
 from bot.dialogs.situation import Situation, Wrong, load
 from bot.facts import kept_literally
-from bot.phrases import fold
+from bot.lexicon import fold
 from bot.replies import Choice, Question, Reply, Text
 from training.presets import Preset
 
@@ -42,15 +42,13 @@ async def take(context: Context, situation: Situation, step: str, text: str) -> 
 
 
 def _labelled(taken: Taken, choice: Choice) -> Taken:
-    return Taken(
-        situation=taken.situation, answered=choice.label, next_step=taken.next_step, says=taken.says
-    )
+    return Taken(situation=taken.situation, answered=choice.label, next_step=taken.next_step, says=taken.says)
 
 
 def match_choice(question: Question, text: str) -> Choice | None:
     """The choice that a text means: by number, by what its button says or shows, or nearly so."""
     wanted = fold(text).strip().rstrip(".。!)、")
-    if wanted.isdecimal() and not question.id.startswith("fill.") or wanted == "1":
+    if (wanted.isdecimal() and not question.id.startswith("fill.")) or wanted == "1":
         place = int(wanted)
         if not 1 <= place <= len(question.choices):
             raise Wrong("answer.no_number", number=wanted[:12], n=len(question.choices))

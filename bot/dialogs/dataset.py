@@ -7,11 +7,10 @@ from sqlalchemy import func, select
 from bot.commands import Request
 from bot.context import Context
 from bot.dialogs.edits import find_version
-from bot.dialogs.situation import DataInPlan, base_models, find_data
+from bot.dialogs.situation import DataInPlan, Wrong, base_models, find_data
 from bot.dialogs.wording import problem_sentence, sentence, wrong_sentence
 from bot.facts import Counted, Uncountable, find_counted, kept_literally
-from bot.replies import Choice, DatasetCard, Fact, Item, Listing, Log, Text
-from bot.dialogs.situation import Wrong
+from bot.replies import Choice, DatasetCard, Fact, Item, Listing, Log, Text, Tone
 from bot.texts import Texts
 from storage.models import Dataset, DatasetVersion, Model
 from training.datasets import DatasetReport
@@ -59,9 +58,7 @@ async def list_(context: Context, _: Request) -> None:
     query = (
         select(Dataset.name, DatasetVersion)
         .join(newest, newest.c.dataset_id == Dataset.id)
-        .join(
-            DatasetVersion, (DatasetVersion.dataset_id == Dataset.id) & (DatasetVersion.created_at == newest.c.at)
-        )
+        .join(DatasetVersion, (DatasetVersion.dataset_id == Dataset.id) & (DatasetVersion.created_at == newest.c.at))
         .order_by(DatasetVersion.created_at.desc())
         .limit(50)
     )
@@ -132,7 +129,7 @@ def _facts(text: Texts, report: DatasetReport, counted: Counted | None, model: s
         facts.append(Fact(value=tokens, label=text("dataset.fact.tokens", model=model)))
     found = sum(report.problem_counts.values())
     if found:
-        tone = "bad" if report.bad_rows else "warning"
+        tone: Tone = "bad" if report.bad_rows else "warning"
         facts.append(Fact(value=text.number(found), label=text("dataset.fact.problems", n=found), tone=tone))
     return tuple(facts)
 

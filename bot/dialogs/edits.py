@@ -9,8 +9,9 @@ from sqlalchemy import select
 from bot.context import Context
 from bot.dialogs.situation import Situation, Wrong, load, taken_names
 from bot.draft import Draft
+from bot.lexicon import fold
 from bot.names import is_experiment_name, suggested_name
-from bot.phrases import Edit, fold
+from bot.phrases import Edit
 from bot.vocabulary import PRESET_WORDS
 from storage.models import Dataset, DatasetVersion
 from training.datasets import InvalidName, parse_name, suggest_name

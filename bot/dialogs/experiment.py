@@ -149,10 +149,9 @@ def _is_known(situation: Situation, step: str) -> bool:
 def _here(situation: Situation) -> str:
     """The open question, where it still makes sense; else the first that is not answered."""
     step = situation.draft.open
-    is_answered = step in situation.steps() and situation.is_answered(step)
     if not _is_known(situation, step) or (step in {REVIEW, FORM} and situation.next_step() != REVIEW):
         return situation.next_step()
-    return step if not is_answered or situation.next_step() == step else step
+    return step
 
 
 async def _ask_again(context: Context, situation: Situation) -> None:
@@ -286,9 +285,7 @@ async def _say_wrong(context: Context, edited: Edited, unknown: tuple[Unknown, .
     sentences = [_sentence_of(context, wrong) for wrong in edited.wrong]
     for words in unknown:
         if words.nearest and "=" in words.text:
-            sentences.append(
-                context.texts("edit.unknown.nearest", text=quoted(words.text), nearest=words.nearest)
-            )
+            sentences.append(context.texts("edit.unknown.nearest", text=quoted(words.text), nearest=words.nearest))
         else:
             sentences.append(context.texts("answer.unknown", text=quoted(words.text)))
     if sentences:
@@ -397,9 +394,7 @@ async def _submit(context: Context, situation: Situation) -> None:
             errors[edit.name] = _sentence_of(context, wrong)
     if errors:
         key = situation.draft.open_key if situation.draft.open == FORM else f"form:{context.turn.event_id}"
-        await context.refuse(
-            plan_form(context.texts, after, proposal, key=key, typed=answers, errors=errors)
-        )
+        await context.refuse(plan_form(context.texts, after, proposal, key=key, typed=answers, errors=errors))
         write_draft(context.thread, after.draft.changed(open=FORM, open_key=key))
         return
     await close(context, situation.draft, context.texts("answered.again"))

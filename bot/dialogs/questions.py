@@ -138,9 +138,7 @@ def _model_choice(text: Texts, situation: Situation, model: Model, *, is_best: b
         detail.append(text("base_model.too_large"))
     elif is_best:
         detail.append(text("recommended"))
-    return Choice(
-        say=model.name, label=model.name, detail=text.joined(detail), style="primary" if is_best else "plain"
-    )
+    return Choice(say=model.name, label=model.name, detail=text.joined(detail), style="primary" if is_best else "plain")
 
 
 def fits_roughly(situation: Situation, model: Model) -> bool:
@@ -188,7 +186,7 @@ async def _preset(context: Context, situation: Situation) -> Builder:
             Choice(
                 say=preset.value,
                 label=text(f"preset.{preset}"),
-                detail=text.joined([*time, why]),
+                detail=" · ".join([*time, why]),
                 style="primary" if is_best else "plain",
             )
         )

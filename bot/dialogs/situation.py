@@ -116,7 +116,9 @@ async def find_data(session: AsyncSession, version_id: str) -> DataInPlan | None
 
 async def base_models(session: AsyncSession) -> Sequence[Model]:
     """Base models that can be tuned now, the oldest first."""
-    query = select(Model).where(Model.kind == ModelKind.BASE, Model.state == ModelState.READY).order_by(Model.created_at)
+    query = (
+        select(Model).where(Model.kind == ModelKind.BASE, Model.state == ModelState.READY).order_by(Model.created_at)
+    )
     return (await session.scalars(query)).all()
 
 

@@ -92,7 +92,9 @@ def shown_value(text: Texts, name: str, value: Any) -> str:
 def time_span(text: Texts, low: float, high: float) -> str:
     """A range of time in one unit: "12-16 min"."""
     unit, factor, digits = ("seconds", 1, 0) if high < 90 else ("minutes", 60, 0) if high < 5400 else ("hours", 3600, 1)
-    ends = [text.number(_tidy(max(seconds, factor / 2 if digits else factor), factor, digits)) for seconds in (low, high)]
+    ends = [
+        text.number(_tidy(max(seconds, factor / 2 if digits else factor), factor, digits)) for seconds in (low, high)
+    ]
     return text(f"unit.{unit}", value="-".join(dict.fromkeys(ends)))
 
 

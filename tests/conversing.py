@@ -1,0 +1,232 @@
+"""Guided conversations over a real database: a small base model, a machine of known size, and dialogs as lists."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import select
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from bot.assistant import Assistant
+from bot.commands import Handler
+from bot.delivery import Delivery
+from bot.dialogs import dataset, experiment, general
+from bot.draft import Draft
+from bot.replies import Choice, Question, Reply, Review, RunCard
+from bot.settings import Settings
+from bot.turns import ThreadRef, Turn, Upload
+from bot.world import World
+from storage.artifacts import Artifacts
+from storage.migrations import upgrade
+from storage.models import Model, Run, Thread
+from storage.states import ModelKind
+from storage.store import Store
+from tests.recording import RecordingFace, words
+from training.checkpoints import CheckpointFacts
+from training.machine import Machine
+
+MACHINE = Machine(
+    cores=8,
+    memory_bytes=32 << 30,
+    available_memory_bytes=24 << 30,
+    free_disk_bytes=1 << 40,
+    gpus=(),
+    packages=frozenset(),
+)
+
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """One home with a database, and a face that remembers; the assistant is made anew for every turn."""
+
+    world: World
+    face: RecordingFace
+    _events: Iterable[int] = field(default_factory=count)
+
+    async def say(
+        self,
+        text: str = "",
+        *,
+        files: Sequence[Path] = (),
+        about: str | None = None,
+        answers: dict[str, str] | None = None,
+        thread: str = "thread",
+        language: str = "en",
+        event_id: str | None = None,
+    ) -> list[Reply]:
+        """Say something and return what was newly shown for it, in order (the last state of each message)."""
+        before = len(self.face.showings)
+        delivery = Delivery(self.world.store, {"test": self.face})
+        turn = Turn(
+            event_id=event_id or f"event-{next(iter(self._events))}",
+            thread=ThreadRef(face="test", key=thread),
+            text=text,
+            about=about,
+            answers=answers,
+            uploads=tuple(upload(path) for path in files),
+            language=language,
+        )
+        self.went_well = await Assistant(self.world, delivery, HANDLERS).handle(turn)
+        shown = {shown_id: reply for _, shown_id, reply in self.face.showings[before:]}
+        return list(shown.values())
+
+    went_well: bool = True
+    """Whether the last turn did what was asked."""
+
+    async def converse(
+        self, dialog: Sequence[tuple[str, str]], *, thread: str = "thread", language: str = "en"
+    ) -> None:
+        """Hold a dialog: each answer must contain the expected words (several, divided by ``|``)."""
+        for said, answered in dialog:
+            replies = await self.say(said, thread=thread, language=language)
+            seen = "\n".join(words(reply) for reply in replies)
+            for expected in answered.split("|"):
+                assert expected in seen, f"after {said!r} expected {expected!r} in:\n{seen}"
+
+    async def draft(self, thread: str = "thread") -> Draft | None:
+        """The plan that is open in a thread."""
+        async with self.world.store.reading() as session:
+            row = await session.scalar(select(Thread).where(Thread.face_key == thread))
+        return Draft.model_validate(row.draft) if row and row.draft is not None else None
+
+    async def runs(self) -> Sequence[Run]:
+        """All runs."""
+        async with self.world.store.reading() as session:
+            return (await session.scalars(select(Run).order_by(Run.created_at))).all()
+
+    def open_question(self, thread: str = "thread") -> Question | Review:
+        """The lowest question or review that waits for an answer."""
+        for reply in reversed(self.face.visible(thread)):
+            if isinstance(reply, Question) and reply.answered is None:
+                return reply
+            if isinstance(reply, Review) and reply.choices:
+                return reply
+        raise AssertionError("nothing is being asked")
+
+
+HANDLERS: dict[str, Handler] = {
+    "finetune": experiment.begin,
+    "dataset": dataset.show,
+    "datasets": dataset.list_,
+    "language": general.language,
+    "new": general.new,
+    "help": general.help_,
+}
+
+
+@asynccontextmanager
+async def bench(home: Path, *, base_models: Sequence[str] = ("tiny-instruct",)) -> AsyncIterator[Bench]:
+    """A fresh home with base models of these names."""
+    settings = Settings(home=home)
+    settings.models_folder.mkdir(parents=True, exist_ok=True)
+    await upgrade(settings.database_url)
+    store = Store(settings.database_url)
+    nothing = cast(Any, None)
+    world = World(
+        settings=settings,
+        store=store,
+        artifacts=Artifacts(settings.artifacts_root),
+        runs=nothing,
+        servers=nothing,
+        machine=MACHINE,
+        wake=lambda: None,
+    )
+    try:
+        for name in base_models:
+            await add_base_model(store, settings.models_folder / name)
+        yield Bench(world=world, face=RecordingFace())
+    finally:
+        await store.close()
+
+
+async def add_base_model(store: Store, folder: Path, *, template: str = TEMPLATE) -> None:
+    """A base model of the catalogue whose folder holds a small tokenizer; weights are not looked at."""
+    write_tokenizer(folder, template=template)
+    facts = CheckpointFacts(
+        name=folder.name,
+        architecture="LlamaForCausalLM",
+        parameters=134_515_008,
+        context_tokens=8192,
+        hidden_size=576,
+        intermediate_size=1536,
+        layers=30,
+        vocabulary=49152,
+        has_tied_embeddings=True,
+        dtype="bfloat16",
+        size_bytes=269_030_016,
+        has_chat_template=True,
+        template_sha256="0" * 64,
+        stop_tokens=("<|im_end|>",),
+        licence="apache-2.0",
+    )
+    async with store.transaction() as session:
+        session.add(Model(name=folder.name, kind=ModelKind.BASE, source=str(folder), facts=facts.to_json()))
+
+
+def write_tokenizer(folder: Path, *, template: str) -> None:
+    """A tokenizer of single bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={letter: place for place, letter in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken("<|im_start|>", special=True), AddedToken("<|im_end|>", special=True)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"eos_token": "<|im_end|>", "chat_template": template}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def upload(path: Path) -> Upload:
+    """A file of this disk as an upload, in pieces."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        with path.open("rb") as file:
+            while chunk := file.read(4096):
+                yield chunk
+
+    return Upload(name=path.name, size_bytes=path.stat().st_size, chunks=chunks())
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, object] | str]) -> Path:
+    """A ``.jsonl`` file; a string is written as it is."""
+    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def identity(path: Path) -> Path:
+    """Forty rows with two placeholders."""
+    rows: list[dict[str, object]] = [
+        {"instruction": f"Who are you, number {place}?", "input": "", "output": "I am {{name}}, made by {{author}}."}
+        for place in range(40)
+    ]
+    return write_rows(path, [*rows])
+
+
+def support(path: Path, *, bad: int = 3) -> Path:
+    """200 good rows, ``bad`` ones without an answer."""
+    good: list[dict[str, object] | str] = [
+        {"instruction": f"Can I return item {place}?", "input": "", "output": f"Yes, within {place + 1} days."}
+        for place in range(200)
+    ]
+    without: list[dict[str, object] | str] = [{"instruction": f"What about {place}?", "output": ""} for place in range(bad)]
+    return write_rows(path, [*good, *without])
+
+
+def labels(choices: Sequence[Choice]) -> list[str]:
+    """What buttons say to the eye."""
+    return [choice.label for choice in choices]
+
+
+def has_started(replies: Sequence[Reply]) -> bool:
+    """Whether a run's card is among the replies."""
+    return any(isinstance(reply, RunCard) for reply in replies)
