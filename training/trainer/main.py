@@ -1,0 +1,51 @@
+"""One rank of an attempt; torchrun starts it: ``-m training.trainer.main ROOT RUN_ID NUMBER``."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from training.layout import attempt_folder
+from training.runs import AttemptId
+from training.trainer import request
+from training.trainer.exits import Ended, Exit, classify
+from training.trainer.outcomes import write_rank
+from training.trainer.processes import die_with_parent
+from training.trainer.stopping import StopWish
+
+_log = logging.getLogger("trainer")
+
+
+def main(root: Path, attempt: AttemptId) -> int:
+    """Train, and write how it ended; a stop is no error to torchrun, which would kill the others while they save."""
+    die_with_parent()
+    rank = int(os.environ["RANK"])
+    logging.basicConfig(level=logging.INFO if rank == 0 else logging.ERROR, format="%(message)s", stream=sys.stdout)
+    folder = attempt_folder(root, attempt)
+    stop = StopWish(folder.stop)
+    stop.listen()
+    write_rank(folder, rank, os.getpid())
+    exit_, detail = _train(root, attempt, stop)
+    write_rank(folder, rank, os.getpid(), exit_, detail)
+    return int(exit_) if exit_.is_failure else 0
+
+
+def _train(root: Path, attempt: AttemptId, stop: StopWish) -> tuple[Exit, str | None]:
+    try:
+        submitted = request.from_json(attempt_folder(root, attempt).request.read_bytes())
+        stop.check()
+        # Imported here: it takes seconds, and the rank has said by now that it lives.
+        from training.trainer import sft
+
+        sft.train(root, submitted, stop)
+    except Ended as error:
+        _log.info("%s: %s", error.exit.name, error)
+        return error.exit, str(error)
+    except Exception as error:
+        _log.exception("the trainer failed")
+        return classify(error)
+    return Exit.SUCCEEDED, None
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), AttemptId(sys.argv[2], int(sys.argv[3]))))

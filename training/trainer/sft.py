@@ -1,0 +1,147 @@
+"""The recipe of the stage ``sft``: supervised fine-tuning on conversations, top to bottom."""
+
+import logging
+import math
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import AutoTokenizer, PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from training.layout import run_folder
+from training.runs import Attempt
+from training.spec import TrainingSpec
+from training.tokens import Encoded
+from training.trainer.callbacks import HeedStop, MarkComplete, TellProgress
+from training.trainer.checkpoints import check_identity, find_complete, identity, remove_incomplete
+from training.trainer.data import Examples, prepare
+from training.trainer.exits import BadConfiguration, Stopped
+from training.trainer.model import build_model, build_optimizer, needs_checkpointing
+from training.trainer.progress import ProgressWriter
+from training.trainer.request import base_model_folder
+from training.trainer.saving import save_model
+from training.trainer.stopping import StopWish
+
+_log = logging.getLogger("trainer")
+_OPTIMIZERS = {"adamw": "adamw_torch_fused", "lion": "lion_32bit"}
+"""The form's names -> transformers' own, where they differ."""
+_CURVE_POINTS = 10
+"""How often the validation loss is measured in a run."""
+
+
+def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
+    """Train ``attempt`` and save its model, also after a stop. Raises Ended and whatever the libraries raise."""
+    spec = attempt.spec
+    folder = run_folder(root, attempt.id.run_id)
+    base = base_model_folder(root, attempt)
+    is_first = os.environ["RANK"] == "0"
+
+    examples = prepare(root, attempt)
+    stop.check()
+
+    try:
+        config = training_config(spec, examples, folder.checkpoints)
+        model = build_model(base, spec)
+        config.gradient_checkpointing = needs_checkpointing(model.config, spec)
+        tokenizer = AutoTokenizer.from_pretrained(base)
+    except (ValueError, ImportError) as error:
+        raise BadConfiguration(str(error)) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    stop.check()
+
+    heed_stop = HeedStop(stop)
+    what = identity(attempt)
+    progress = ProgressWriter(folder.attempt(attempt.id.number).progress)
+    trainer = SFTTrainer(
+        model=model,
+        args=config,
+        train_dataset=_as_dataset(examples.training),
+        eval_dataset=_as_dataset(examples.validation) if examples.validation else None,
+        processing_class=tokenizer,
+        callbacks=[TellProgress(progress), heed_stop, MarkComplete(what)],
+        optimizers=(build_optimizer(model, spec, config), None),
+    )
+    trainer.remove_callback(PrinterCallback)
+
+    checkpoint = _find_checkpoint(root, attempt)
+    if checkpoint is not None:
+        check_identity(checkpoint, what)
+        _log.info("training: goes on from %s", checkpoint.name)
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # every rank has chosen its checkpoint before one is deleted
+    if is_first:
+        remove_incomplete(folder.checkpoints)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+
+    if is_first:
+        save_model(trainer.accelerator.unwrap_model(trainer.model), base, root / attempt.model)
+        _log.info("saved: %s", attempt.model)
+    if heed_stop.was_heeded:
+        raise Stopped("stopped; what was learned is saved")
+    if is_first:
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+
+
+def training_config(spec: TrainingSpec, examples: Examples, checkpoints: Path) -> SFTConfig:
+    """The libraries' configuration of a plan: every switch that matters is set, none is left to a default."""
+    has_gpu = torch.cuda.is_available()
+    evaluates = bool(examples.validation)
+    return SFTConfig(
+        output_dir=str(checkpoints),
+        use_cpu=not has_gpu,
+        ddp_backend="nccl" if has_gpu else "gloo",
+        bf16=spec.compute_type == "bf16",
+        fp16=spec.compute_type == "fp16",
+        learning_rate=spec.learning_rate,
+        num_train_epochs=spec.epochs,
+        per_device_train_batch_size=spec.batch_size,
+        per_device_eval_batch_size=spec.batch_size,
+        gradient_accumulation_steps=spec.gradient_accumulation,
+        max_grad_norm=spec.max_grad_norm,
+        lr_scheduler_type=spec.scheduler,
+        warmup_steps=spec.warmup_steps,
+        optim=_OPTIMIZERS.get(spec.optimizer, spec.optimizer),
+        neftune_noise_alpha=spec.neftune_alpha,
+        use_liger_kernel=spec.acceleration == "liger",
+        seed=spec.seed,
+        logging_steps=spec.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        save_steps=spec.save_steps,
+        save_total_limit=2,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=max(spec.logging_steps, math.ceil(count_steps(spec, len(examples.training)) / _CURVE_POINTS)),
+        prediction_loss_only=True,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        gradient_checkpointing=False,
+        dataloader_pin_memory=has_gpu,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def count_steps(spec: TrainingSpec, examples: int) -> int:
+    """How many optimizer steps the plan comes to, as transformers counts them."""
+    batches = math.ceil(examples / (spec.batch_size * spec.processes))
+    return math.ceil(math.ceil(batches / spec.gradient_accumulation) * spec.epochs)
+
+
+def _find_checkpoint(root: Path, attempt: Attempt) -> Path | None:
+    own = find_complete(run_folder(root, attempt.id.run_id).checkpoints)
+    if own is not None or attempt.resumes_from is None:
+        return own
+    return find_complete(run_folder(root, attempt.resumes_from).checkpoints)
+
+
+def _as_dataset(examples: tuple[Encoded, ...]) -> Dataset:
+    return Dataset.from_dict(
+        {
+            "input_ids": [list(example.input_ids) for example in examples],
+            "labels": [list(example.labels) for example in examples],
+        }
+    )
