@@ -131,7 +131,8 @@ def _run(root: Path, attempt: AttemptId, run: RunFolder, *, threads: int | None)
     try:
         outcome = _run_ranks(root, attempt, folder, cache, threads)
     except Exception as error:  # noqa: BLE001 - whatever it is, exit.json must say it
-        outcome = Outcome(**dict(zip(("exit", "detail"), classify(error), strict=True)))
+        exit_, detail = classify(error)
+        outcome = Outcome(exit=exit_, detail=detail)
     shutil.rmtree(cache, ignore_errors=True)
     write_exit(folder, outcome)
     return int(outcome.exit)

@@ -35,13 +35,14 @@ def _train(root: Path, attempt: AttemptId, stop: StopWish) -> tuple[Exit, str | 
         submitted = request.from_json(attempt_folder(root, attempt).request.read_bytes())
         stop.check()
         # Imported here: it takes seconds, and the rank has said by now that it lives.
-        from training.trainer import sft
+        from training.trainer import quiet, sft
 
+        quiet.hush_libraries()
         sft.train(root, submitted, stop)
     except Ended as error:
         _log.info("%s: %s", error.exit.name, error)
         return error.exit, str(error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the rank must say how it ended, whatever the libraries raise
         _log.exception("the trainer failed")
         return classify(error)
     return Exit.SUCCEEDED, None

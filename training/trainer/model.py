@@ -57,8 +57,7 @@ def check_means(spec: TrainingSpec) -> None:
         "EETQ needs a GPU and a package that is not installed: take bnb": _quantized_by(spec, "eetq"),
         "Unsloth needs an environment of its own": spec.acceleration == "unsloth",
         "FlashAttention 2 needs a GPU": spec.acceleration == "flash_attention_2" and not has_gpu,
-        "FlashAttention 2 needs bf16 or fp16": spec.acceleration == "flash_attention_2"
-        and spec.compute_type == "fp32",
+        "FlashAttention 2 needs bf16 or fp16": spec.acceleration == "flash_attention_2" and spec.compute_type == "fp32",
     }
     for sentence, applies in refusals.items():
         if applies:
@@ -106,7 +105,9 @@ def freeze(model: PreTrainedModel) -> None:
         layer.requires_grad_(True)
 
 
-def build_optimizer(model: torch.nn.Module, spec: TrainingSpec, args: TrainingArguments) -> torch.optim.Optimizer | None:
+def build_optimizer(
+    model: torch.nn.Module, spec: TrainingSpec, args: TrainingArguments
+) -> torch.optim.Optimizer | None:
     """LoRA+'s optimizer where the plan asks for it; none leaves it to the trainer."""
     if spec.method != "lora" or spec.lora_lr_ratio is None:
         return None
@@ -117,13 +118,14 @@ def build_optimizer(model: torch.nn.Module, spec: TrainingSpec, args: TrainingAr
     )
 
 
-def needs_checkpointing(config: PretrainedConfig, spec: TrainingSpec) -> bool:
+def needs_checkpointing(model: torch.nn.Module, spec: TrainingSpec) -> bool:
     """Whether the activations would take more than half of the free memory: then they are computed twice instead.
 
     34 bytes a token, layer and hidden unit in 16 bits (Korthikanti et al. 2022, equation 1, without the attention
     matrix, which SDPA does not keep); twice that in 32 bits.
     """
     width = 34 if spec.compute_type != "fp32" else 68
+    config: PretrainedConfig = model.config  # type: ignore[assignment]
     activations = width * config.num_hidden_layers * config.hidden_size * spec.cutoff_length * spec.batch_size
     free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
     return bool(activations > free / 2)

@@ -31,7 +31,9 @@ class Outcome:
     detail: str | None = None
 
 
-def write_rank(folder: AttemptFolder, rank: int, pid: int, exit_: Exit | None = None, detail: str | None = None) -> None:
+def write_rank(
+    folder: AttemptFolder, rank: int, pid: int, exit_: Exit | None = None, detail: str | None = None
+) -> None:
     """Write how rank ``rank`` is (no exit) or ended."""
     folder.ranks.mkdir(parents=True, exist_ok=True)
     outcome = RankOutcome(rank=rank, pid=pid, at=time.time(), exit=exit_, detail=detail)

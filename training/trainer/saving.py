@@ -17,7 +17,7 @@ def save_model(model: torch.nn.Module, base: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     if isinstance(model, PeftModel):
-        model.save_pretrained(target, save_embedding_layers=False)
+        model.save_pretrained(str(target), save_embedding_layers=False)
         # The library's card says nothing that we do not know, and names folders of this machine.
         (target / "README.md").unlink(missing_ok=True)
     elif isinstance(model, PreTrainedModel):

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from transformers import AutoTokenizer, PrinterCallback
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from training.layout import run_folder
 from training.runs import Attempt
@@ -43,9 +44,8 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
     stop.check()
 
     try:
-        config = training_config(spec, examples, folder.checkpoints)
         model = build_model(base, spec)
-        config.gradient_checkpointing = needs_checkpointing(model.config, spec)
+        config = training_config(spec, examples, folder.checkpoints, saves_memory=needs_checkpointing(model, spec))
         tokenizer = AutoTokenizer.from_pretrained(base)
     except (ValueError, ImportError) as error:
         raise BadConfiguration(str(error)) from error
@@ -86,8 +86,11 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
 
-def training_config(spec: TrainingSpec, examples: Examples, checkpoints: Path) -> SFTConfig:
-    """The libraries' configuration of a plan: every switch that matters is set, none is left to a default."""
+def training_config(spec: TrainingSpec, examples: Examples, checkpoints: Path, *, saves_memory: bool) -> SFTConfig:
+    """The libraries' configuration of a plan: every switch that matters is set, none is left to a default.
+
+    ``saves_memory``: compute the activations twice instead of keeping them.
+    """
     has_gpu = torch.cuda.is_available()
     evaluates = bool(examples.validation)
     return SFTConfig(
@@ -118,7 +121,7 @@ def training_config(spec: TrainingSpec, examples: Examples, checkpoints: Path) -
         prediction_loss_only=True,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
-        gradient_checkpointing=False,
+        activation_checkpointing=saves_memory,
         dataloader_pin_memory=has_gpu,
         report_to="none",
         disable_tqdm=True,
