@@ -21,7 +21,7 @@ from storage.states import RunState
 from training.layout import AttemptFolder, attempt_folder, find_attempts, run_folder, write_whole
 from training.logs import read_last_lines
 from training.progress import ProgressFile, join
-from training.runs import Attempt, AttemptId, AttemptProgress, AttemptStatus, BackendUnavailable, NoCapacity, Reason
+from training.runs import Attempt, AttemptId, AttemptProgress, AttemptStatus, BackendUnavailable, NoCapacity
 from training.trainer import request
 from training.trainer.exits import Exit
 from training.trainer.launch import MODULE, launch_command

@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
 from transformers import (
     AutoConfig,
@@ -21,11 +21,14 @@ from transformers import (
 from training.spec import FROZEN_METHOD_TRAINED_LAYERS, TrainingSpec
 from training.trainer.exits import BadConfiguration
 
+Trainable = PreTrainedModel | PeftModel
+"""What is handed to the trainer: a whole model, or one with an adapter."""
+
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ATTENTION = {"flash_attention_2": "flash_attention_2"}
 
 
-def build_model(folder: Path, spec: TrainingSpec) -> torch.nn.Module:
+def build_model(folder: Path, spec: TrainingSpec) -> Trainable:
     """The checkpoint in ``folder`` with the parameters that ``spec`` trains. Raises BadConfiguration."""
     check_means(spec)
     config = AutoConfig.from_pretrained(folder)
@@ -81,7 +84,7 @@ def scale_rope(config: PretrainedConfig, spec: TrainingSpec) -> None:
     config.max_position_embeddings = context * factor
 
 
-def add_lora(model: PreTrainedModel, spec: TrainingSpec) -> torch.nn.Module:
+def add_lora(model: PreTrainedModel, spec: TrainingSpec) -> PeftModel:
     """The model with an adapter on every linear layer but the head."""
     torch.manual_seed(spec.seed)
     config = LoraConfig(
@@ -94,7 +97,9 @@ def add_lora(model: PreTrainedModel, spec: TrainingSpec) -> torch.nn.Module:
     if spec.neftune_alpha is not None:
         # The noise is added to the embeddings' output; without this the frozen embeddings would cut it off.
         model.enable_input_require_grads()
-    return get_peft_model(model, config)
+    adapted = get_peft_model(model, config)
+    assert isinstance(adapted, PeftModel)
+    return adapted
 
 
 def freeze(model: PreTrainedModel) -> None:
@@ -105,11 +110,9 @@ def freeze(model: PreTrainedModel) -> None:
         layer.requires_grad_(True)
 
 
-def build_optimizer(
-    model: torch.nn.Module, spec: TrainingSpec, args: TrainingArguments
-) -> torch.optim.Optimizer | None:
+def build_optimizer(model: Trainable, spec: TrainingSpec, args: TrainingArguments) -> torch.optim.Optimizer | None:
     """LoRA+'s optimizer where the plan asks for it; none leaves it to the trainer."""
-    if spec.method != "lora" or spec.lora_lr_ratio is None:
+    if not isinstance(model, PeftModel) or spec.lora_lr_ratio is None:
         return None
     optimizer, options = Trainer.get_optimizer_cls_and_kwargs(args)
     options.pop("lr", None)
@@ -118,14 +121,14 @@ def build_optimizer(
     )
 
 
-def needs_checkpointing(model: torch.nn.Module, spec: TrainingSpec) -> bool:
+def needs_checkpointing(model: Trainable, spec: TrainingSpec) -> bool:
     """Whether the activations would take more than half of the free memory: then they are computed twice instead.
 
     34 bytes a token, layer and hidden unit in 16 bits (Korthikanti et al. 2022, equation 1, without the attention
     matrix, which SDPA does not keep); twice that in 32 bits.
     """
     width = 34 if spec.compute_type != "fp32" else 68
-    config: PretrainedConfig = model.config  # type: ignore[assignment]
+    config = model.config
     activations = width * config.num_hidden_layers * config.hidden_size * spec.cutoff_length * spec.batch_size
     free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
     return bool(activations > free / 2)

@@ -21,7 +21,8 @@ def save_model(model: torch.nn.Module, base: Path, target: Path) -> None:
         # The library's card says nothing that we do not know, and names folders of this machine.
         (target / "README.md").unlink(missing_ok=True)
     elif isinstance(model, PreTrainedModel):
-        model.to(AutoConfig.from_pretrained(base).dtype or model.dtype).save_pretrained(target)
+        torch.nn.Module.to(model, dtype=AutoConfig.from_pretrained(base).dtype or model.dtype)
+        model.save_pretrained(target)
         _copy(base, target, ("generation_config.json",))
     _copy(base, target, _TOKENIZER_FILES)
     write_manifest(target)
