@@ -9,10 +9,10 @@ from functools import cached_property
 from rapidfuzz import fuzz, process
 
 FILLERS = (
-        "but and also with set the to use using please change make it is of at for only i want would like my be as by "
-        "then instead a an take from into lower raise reduce increase put try just per "
-        "但是 但 不过 而且 并且 并 和 与 把 将 请 使用 用 改成 改为 改到 设为 设成 设置为 设置成 设置 调成 调为 调到 "
-        "降到 升到 提高到 降低到 变成 换成 等于 训练 为 是 到 成 的 了 我要 我想 只 就 吧 取 选"
+    "but and also with set the to use using please change make it is of at for only i want would like my be as by "
+    "then instead a an take from into lower raise reduce increase put try just per "
+    "但是 但 不过 而且 并且 并 和 与 把 将 请 使用 用 改成 改为 改到 设为 设成 设置为 设置成 设置 调成 调为 调到 "
+    "降到 升到 提高到 降低到 变成 换成 等于 训练 为 是 到 成 的 了 我要 我想 只 就 吧 取 选"
 )
 """Words that say nothing about a plan, divided by spaces."""
 

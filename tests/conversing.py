@@ -218,7 +218,9 @@ def support(path: Path, *, bad: int = 3) -> Path:
         {"instruction": f"Can I return item {place}?", "input": "", "output": f"Yes, within {place + 1} days."}
         for place in range(200)
     ]
-    without: list[dict[str, object] | str] = [{"instruction": f"What about {place}?", "output": ""} for place in range(bad)]
+    without: list[dict[str, object] | str] = [
+        {"instruction": f"What about {place}?", "output": ""} for place in range(bad)
+    ]
     return write_rows(path, [*good, *without])
 
 

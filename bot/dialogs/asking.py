@@ -18,10 +18,15 @@ from storage.threads import find_message
 REVIEW = "review"
 
 
-async def go_on(context: Context, situation: Situation, *, step: str | None = None, shows_data: bool = False) -> None:
+async def show_data(context: Context, situation: Situation, *, before: Situation | None = None) -> None:
+    """Show the plan's data set, where it is another one than ``before``. Raises NeedsWork."""
+    data = situation.data
+    if data and not (before and before.data and before.data.version.id == data.version.id):
+        await context.reply(await dataset_card(context, data))
+
+
+async def go_on(context: Context, situation: Situation, *, step: str | None = None) -> None:
     """Ask what comes next (or ``step``). A base model that cannot learn from this data is said, and asked for again."""
-    if shows_data and situation.data:
-        await context.reply(await dataset_card(context, situation.data))
     try:
         await ask(context, situation, step or situation.next_step())
     except Uncountable as trouble:

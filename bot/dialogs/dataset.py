@@ -8,7 +8,7 @@ from bot.commands import Request
 from bot.context import Context
 from bot.dialogs.edits import find_version
 from bot.dialogs.situation import DataInPlan, Wrong, base_models, find_data
-from bot.dialogs.wording import problem_sentence, sentence, wrong_sentence
+from bot.dialogs.wording import problem_sentence, sentence
 from bot.facts import Counted, Uncountable, find_counted, kept_literally
 from bot.replies import Choice, DatasetCard, Fact, Item, Listing, Log, Text, Tone
 from bot.texts import Texts
@@ -28,7 +28,7 @@ async def show(context: Context, request: Request) -> None:
     try:
         version_id = request.files[0].version_id if request.files else await _named_version(context, name)
     except Wrong as wrong:
-        await context.refuse(Text(markdown=wrong_sentence(context.texts, wrong), tone="warning"))
+        await context.refuse(Text(markdown=sentence(context.texts, wrong.message_id, wrong.values), tone="warning"))
         return
     data = await find_data(context.session, version_id) if version_id else None
     if data is None:

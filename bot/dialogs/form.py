@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bot.dialogs.questions import control_choice
 from bot.dialogs.review import Proposal
 from bot.dialogs.situation import Situation
-from bot.dialogs.wording import invalid_sentence, label, shown_value
+from bot.dialogs.wording import label, shown_value
 from bot.phrases import Control, Edit
 from bot.replies import Choice, Form, FormField, FormSection
 from bot.texts import Texts
@@ -58,14 +58,6 @@ def form_edits(proposal: Proposal, situation: Situation, answers: Mapping[str, s
     if deploys and deploys != _yes_no(situation.draft.deploys):
         edits.append(Edit(name="deploys", text=deploys))
     return edits
-
-
-def field_errors(text: Texts, wrong: Mapping[str, str | InvalidValue]) -> dict[str, str]:
-    """Sentences at the fields that they are about."""
-    return {
-        name: invalid_sentence(text, problem) if isinstance(problem, InvalidValue) else problem
-        for name, problem in wrong.items()
-    }
 
 
 def _prefilled(proposal: Proposal, name: str) -> str:

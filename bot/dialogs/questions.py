@@ -16,7 +16,7 @@ from storage.models import Dataset, Model
 from training.checkpoints import CheckpointFacts
 from training.estimate import Estimate, estimate
 from training.facts import Facts
-from training.presets import InvalidPlan, Preset, make_plan, recommend_preset
+from training.presets import Preset, make_plan, recommend_preset
 
 ADD_MODEL = "add model"
 KEEP = "keep"
@@ -165,10 +165,7 @@ async def foresee(context: Context, situation: Situation) -> Foreseen:
     facts = await planning_facts(context, situation)
     estimates = {}
     for preset in (Preset.QUICK, Preset.BALANCED, Preset.BEST):
-        try:
-            estimates[preset] = estimate(make_plan(preset, situation.draft.values, facts).spec, facts)
-        except InvalidPlan:
-            continue
+        estimates[preset] = estimate(make_plan(preset, situation.draft.values, facts).spec, facts)
     recommended, reason = recommend_preset(facts)
     return Foreseen(facts=facts, estimates=estimates, recommended=recommended, reason=reason)
 

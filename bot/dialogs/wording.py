@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bot.dialogs.situation import Wrong
 from bot.texts import Texts
 from storage.models import Model
 from training.checkpoints import CheckpointFacts
@@ -40,11 +39,6 @@ def _worded(text: Texts, name: str, value: object) -> object:
     if name.endswith("_share"):
         return text.percent(value)
     return text.number(value) if isinstance(value, int) else f"{value:g}"
-
-
-def wrong_sentence(text: Texts, wrong: Wrong) -> str:
-    """What is wrong with an answer."""
-    return sentence(text, wrong.message_id, wrong.values)
 
 
 def invalid_sentence(text: Texts, problem: InvalidValue) -> str:
