@@ -144,6 +144,7 @@ class _Window:
         self.text = ""
         self.place = 0
         self.line = 1
+        self._before = 0  # characters of the text's first line that were read and let go
         self._chunks = chunks
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
@@ -157,6 +158,8 @@ class _Window:
         except UnicodeDecodeError as error:
             line = self.line + self.text.count("\n", self.place) + chunk.count(b"\n", 0, max(error.start, 0))
             raise DatasetError("not_utf8", line=line) from error
+        line_start = self.text.rfind("\n", 0, self.place) + 1
+        self._before = self.place - line_start + (0 if line_start else self._before)
         self.text = self.text[self.place :] + text
         self.place = 0
         return True
@@ -215,5 +218,6 @@ class _Window:
         """The refusal of a file that cannot be read on, at ``place`` of the text (None: here)."""
         place = min(max(self.place, place or 0), len(self.text))
         line = self.line + self.text.count("\n", self.place, place)
-        position = place - self.text.rfind("\n", 0, place)
+        line_start = self.text.rfind("\n", 0, place) + 1
+        position = place - line_start + (0 if line_start else self._before) + 1
         return DatasetError("broken_json", line=line, position=position, row=row, reason=reason)
