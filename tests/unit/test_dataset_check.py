@@ -87,8 +87,9 @@ WARNED: Sequence[tuple[str, str, dict[str, str | int]]] = [
     (
         row(output="你好，我是您的助手".encode().decode("gb18030", "ignore")),
         "mojibake",
-        {"meant": "你好，我是您的助手"},
+        {"meant": "你好，我是您的助"},
     ),
+    (row(output="今天，我是您的助手吧".encode().decode("gbk", "ignore")), "mojibake", {"field": "output"}),
     (row(id="7"), "unknown_field", {"field": "id"}),
     (GOOD, "duplicate", {"first_line": 1}),
     ('{"output": "Nova", "input": "", "instruction": "Who?"}', "duplicate", {"first_line": 1}),
@@ -109,7 +110,14 @@ def test_a_warning_leaves_the_row_in(tmp_path: Path, line: str, code: str, value
 
 @pytest.mark.parametrize(
     "text",
-    ["“Déjà vu”, São Paulo, Ängström", "你好，我是 Nova。锛是一种化学元素", "Ãlvaro Â", "Привет", "👩‍👩‍👧 ½ × ÷"],
+    [
+        "“Déjà vu”, São Paulo, Ängström",
+        "你好，我是 Nova。锛是一种化学元素",
+        "Ãlvaro Â",
+        "锛与鐨字，我们浣熊很可爱，锟字也有",
+        "Привет",
+        "👩‍👩‍👧 ½ × ÷",
+    ],
 )
 def test_right_texts_are_not_suspected(tmp_path: Path, text: str) -> None:
     assert check(written(tmp_path, row(output=text)), name="data.jsonl").problems == ()

@@ -14,7 +14,7 @@ _ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x80-\x9f\ufffd\ufffe\uffff\ud800-
 _WESTERN = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]+[^\x00-\x7f]*")
 
 # Where it was read as GBK, the commonest characters and marks became these.
-_CHINESE = re.compile("[锛銆鐨鈥锟浣鎴][^\x00-\x7f]{3,}")
+_CHINESE = re.compile("[锛銆鐨鈥锟浣鎴][^\x00-\x7f\ufffd]{3,}")
 
 SHOWN_CHARACTERS = 12
 
@@ -58,7 +58,10 @@ def find_mojibake(text: str) -> tuple[str, str] | None:
 
 def _as_utf8(text: str, encoding: str) -> str | None:
     try:
-        meant = codecs.getincrementaldecoder("utf-8")().decode(text.encode(encoding))
-    except UnicodeError:
+        content = text.encode(encoding)
+    except UnicodeEncodeError:
         return None
-    return meant if meant and len(meant) < len(text) and not meant.isascii() else None
+    # Not final: the stretch may end within a character. Reading as GBK loses a byte now and then: a few may be wrong.
+    meant = codecs.getincrementaldecoder("utf-8")("replace").decode(content)
+    is_right = 5 * meant.count("\ufffd") <= len(meant) if encoding == "gb18030" else "\ufffd" not in meant
+    return meant if is_right and 0 < len(meant) < len(text) and not meant.isascii() else None
