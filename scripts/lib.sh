@@ -56,7 +56,8 @@ step() {
   local title=$1 begin=$SECONDS log pid status=0
   shift
   log=$PROJECT/.cache/setup-$1.log
-  ("$@") >"$log" 2>&1 8>&- &
+  # It holds the lock too: where only this shell is killed, the next start waits for what goes on.
+  ("$@") >"$log" 2>&1 &
   pid=$!
   trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
   show_life "$title" "$pid" "$begin"

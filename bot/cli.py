@@ -1,0 +1,184 @@
+"""The command line, ``tunesmith``. Everything heavy is imported by the command that needs it."""
+
+import asyncio
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from bot.settings import Settings, read_settings
+from bot.stopping import CannotGoOnError
+from bot.texts import Texts, nearest_language, texts
+
+app = typer.Typer(
+    name="tunesmith",
+    help="Drop a data set into a chat, answer a few questions, talk to your own model in the same thread.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+dataset = typer.Typer(help="Data sets.", no_args_is_help=True)
+experiment = typer.Typer(help="Plans of experiments.", no_args_is_help=True)
+database = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(dataset, name="dataset")
+app.add_typer(experiment, name="experiment")
+app.add_typer(database, name="db")
+
+Home = Annotated[Path | None, typer.Option(help="Where everything is kept; default ~/.tunesmith, or TUNESMITH_HOME.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+WEB_FACE = "chainlit_app.server"
+"""Found by name: the web face stands above this package, which may not import it."""
+
+
+@app.command()
+def up(
+    host: Annotated[str | None, typer.Option(help="Where to listen; only this machine's own addresses.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default 8000; 0: any free one.")] = None,
+    home: Home = None,
+) -> None:
+    """Start the server: the web chat, the trainings and the model servers."""
+    from bot.locks import server_lock
+    from bot.logs import configure_logs
+
+    settings = read_settings(host=host, port=port, home=home)
+    if not settings.is_local:
+        raise CannotGoOnError("listen_there", host=settings.host)
+    with server_lock(settings):
+        require_free_port(settings)
+        configure_logs(settings)
+        importlib.import_module(WEB_FACE).serve(settings)
+
+
+@app.command()
+def chat(
+    thread: Annotated[str | None, typer.Option(help="Go on with a thread; without it a new one begins.")] = None,
+    language: Annotated[str | None, typer.Option(help="en or zh; default: the terminal's.")] = None,
+    home: Home = None,
+) -> None:
+    """Talk in the terminal; from a pipe every line is a message. @PATH attaches a file, /wait waits, /quit ends."""
+    from bot.logs import configure_logs
+    from bot.terminal.main import chat as talk
+
+    settings = read_settings(home=home)
+    configure_logs(settings, process="terminal")
+    spoken = nearest_language(language) if language else language_of_terminal()
+    raise typer.Exit(asyncio.run(talk(settings, thread=thread, language=spoken)))
+
+
+@dataset.command("check")
+def check_dataset(
+    file: Annotated[Path, typer.Argument(help="A .json or .jsonl file.")], as_json: AsJson = False
+) -> None:
+    """Check every row of a file; exit 1 when it cannot be trained as it is."""
+    from bot.checks import check_dataset as check
+
+    raise typer.Exit(check(file, as_json=as_json, text=terminal_texts()))
+
+
+@experiment.command("check")
+def check_experiment(
+    plan: Annotated[Path, typer.Argument(help="A YAML file with the names that `tunesmith parameters` lists.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a plan against its data, its base model and this machine; exit 1 when it cannot be started."""
+    from bot.checks import check_experiment as check
+
+    raise typer.Exit(check(plan, settings=read_settings(home=home), as_json=as_json, text=terminal_texts()))
+
+
+@app.command()
+def parameters(as_json: AsJson = False) -> None:
+    """List every parameter of a training: range, default and what it is for."""
+    from bot.checks import list_parameters
+
+    list_parameters(as_json=as_json, text=terminal_texts())
+
+
+@database.command("upgrade")
+def upgrade_database(home: Home = None) -> None:
+    """Bring the database up to date."""
+    from storage.migrations import upgrade
+
+    settings = read_settings(home=home)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    asyncio.run(upgrade(settings.database_url))
+
+
+@app.command()
+def doctor(home: Home = None, as_json: AsJson = False) -> None:
+    """Look at everything Tunesmith needs here, and say what to do; exit 1 when something is bad."""
+    from bot.doctor import diagnose, print_diagnosis
+
+    findings = asyncio.run(diagnose(read_settings(home=home)))
+    print_diagnosis(findings, as_json=as_json, text=terminal_texts())
+    raise typer.Exit(int(any(finding.state == "bad" for finding in findings)))
+
+
+def require_free_port(settings: Settings) -> None:
+    """Raise CannotGoOnError where somebody else listens already."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # As servers do: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except PermissionError:
+            raise CannotGoOnError("take_port", port=settings.port) from None
+        except OSError:
+            raise CannotGoOnError("use_port", port=settings.port) from None
+
+
+def language_of_terminal() -> str:
+    """Our language for the locale of the environment."""
+    wanted = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return nearest_language(next(filter(None, wanted), "en"))
+
+
+def terminal_texts() -> Texts:
+    """The sentences for whoever typed the command."""
+    return texts(language_of_terminal())
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End with one sentence and exit code 1 for what is wrong here; a bug keeps its trace."""
+    try:
+        yield
+    except CannotGoOnError as error:
+        fail(error.code, **error.values)
+    except ValidationError as error:
+        fail("read_settings", problems="; ".join(map(_setting_problem, error.errors())))
+    except PermissionError as error:
+        fail("write", path=str(error.filename))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _setting_problem(problem: Any) -> str:
+    name = "_".join(str(part) for part in problem["loc"])
+    return f"TUNESMITH_{name.upper()}: {problem['msg']}"
+
+
+def fail(code: str, **values: object) -> None:
+    """Say on stderr why it cannot go on, and exit."""
+    typer.echo(terminal_texts()(f"cannot.{code}", **values), err=True)
+    sys.exit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    with plain_errors():
+        app(prog_name="tunesmith")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The terminal face: the same assistant on stdin and stdout."""
