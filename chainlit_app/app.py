@@ -1,0 +1,250 @@
+"""What happens in the page becomes turns for the assistant; nothing is decided here."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import chainlit as cl
+import structlog
+from chainlit.config import config
+from chainlit.context import context
+from chainlit.server import sio
+from chainlit.session import WebsocketSession
+from chainlit.types import Starter, ThreadDict
+from chainlit.user import User
+from sqlalchemy import select
+from starlette.datastructures import Headers
+
+from bot.commands import COMMANDS
+from bot.dialogs.general import starters
+from bot.replies import Said, Text
+from bot.texts import nearest_language, texts
+from bot.turns import ThreadRef, Turn, UserRef
+from bot.wiring import Application
+from chainlit_app.data_layer import FACE, DataLayer, drawing_of
+from chainlit_app.face import WebFace, emit
+from chainlit_app.page import LOCAL_USER
+from chainlit_app.render import draw
+from chainlit_app.uploads import as_upload
+from storage.models import Message, Thread, now
+
+log = structlog.get_logger(__name__)
+
+PRESS_SECONDS = 20
+"""How long a pressed button waits at most; what takes longer goes on and is shown when it comes."""
+
+CATCH_UP = timedelta(seconds=10)
+"""What changed so shortly before a page was drawn from the table is sent to it once more."""
+
+
+class WebApp:
+    """Chainlit's callbacks over one application."""
+
+    def __init__(self, application: Application, face: WebFace) -> None:
+        self._application = application
+        self._face = face
+        self._data_layer = DataLayer(application.world.store)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def install(self) -> None:
+        """Register everything with Chainlit, which keeps it in its module-wide configuration.
+
+        Where Chainlit's decorators would add a step of their own to the thread, the callback is set directly.
+        """
+        cl.header_auth_callback(self.log_in)
+        cl.data_layer(lambda: self._data_layer)
+        cl.set_starters(self.starters)
+        cl.action_callback("say")(self.pressed)
+        config.code.on_message = self.on_message
+        config.code.on_chat_start = self.send_commands
+        config.code.on_chat_resume = self.on_resume
+        config.code.on_chat_end = None
+        config.ui.default_theme = "system"
+        sio.on("stop", self.on_stop)
+        sio.on("edit_message", self.ignore)
+
+    async def close(self) -> None:
+        """End what is still under way; the database holds all that is needed to go on."""
+        for task in self._tasks:
+            task.cancel()
+        for task in list(self._tasks):
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def log_in(self, headers: Headers) -> User:
+        """The one local person: only this machine reaches the server."""
+        return User(identifier=LOCAL_USER)
+
+    async def starters(self, user: User | None, language: str | None) -> list[Starter]:
+        """What the first screen offers."""
+        choices = starters(nearest_language(language or ""))
+        return [Starter(label=choice.label, message=choice.say) for choice in choices]
+
+    async def send_commands(self) -> None:
+        """Fill the composer's "/" menu."""
+        text = texts(nearest_language(this_page().language))
+        commands = [
+            {
+                "id": command.name,
+                "icon": command.icon,
+                "description": text(f"command.{command.name}"),
+                "button": False,
+                "persistent": False,
+            }
+            for command in COMMANDS
+        ]
+        await emit(this_page(), "set_commands", commands)
+
+    async def on_resume(self, thread: ThreadDict) -> None:
+        """A page opens a thread: it is drawn from the table by Chainlit, and then must not miss what came meanwhile."""
+        session = this_page()
+        await self.send_commands()
+        self._face.forget(session)
+        self._begin(self._catch_up(session))
+
+    async def on_message(self, message: cl.Message) -> None:
+        """Somebody wrote, or sent files."""
+        session = this_page()
+        files = await self._take_files(session, message)
+        text = f"/{message.command} {message.content}".strip() if message.command else message.content
+        said = Said(text=text, files=tuple(name for name, _ in files))
+        await self._face.show_said(session.thread_id, said, message_id=message.id)
+        turn = self._turn(
+            session,
+            event_id=message.id,
+            text=text,
+            uploads=tuple(as_upload(name, path) for name, path in files),
+            message_id=message.id,
+        )
+        await asyncio.shield(self._begin(self._handle(session, turn, [path for _, path in files])))
+
+    async def pressed(self, action: cl.Action) -> dict[str, bool]:
+        """A button or a form of a card. What it sends can be forged: it is taken as something said, no more."""
+        session = this_page()
+        payload = action.payload
+        event_id = _uuid(payload.get("id"))
+        label = _string(payload.get("label"))
+        turn = self._turn(
+            session,
+            event_id=event_id,
+            text=_string(payload.get("say")),
+            about=_string(payload.get("about")) or None,
+            answers=_answers(payload.get("answers")),
+            said_as=label or None,
+            message_id=event_id,
+        )
+        if label:
+            await self._face.show_said(session.thread_id, Said(text=label), message_id=event_id)
+        await asyncio.wait([self._begin(self._handle(session, turn, []))], timeout=PRESS_SECONDS)
+        return {"ok": True}
+
+    async def on_stop(self, socket_id: str) -> None:
+        """Chainlit's own stop button: in place of Chainlit's handler, which would cancel the turn in the middle."""
+        session = WebsocketSession.get(socket_id)
+        if session is None:
+            return
+        await emit(session, "task_end", {})
+        label = texts(nearest_language(session.language))("web.stop")
+        event_id = str(uuid4())
+        await self._face.show_said(session.thread_id, Said(text=label), message_id=event_id)
+        turn = self._turn(session, event_id=event_id, text="/stop answer", said_as=label, message_id=event_id)
+        self._begin(self._handle(session, turn, []))
+
+    async def ignore(self, *_: object) -> None:
+        """An event of Chainlit's client that we do not offer."""
+
+    def _turn(self, session: WebsocketSession, *, event_id: str, text: str, **given: Any) -> Turn:
+        return Turn(
+            event_id=event_id,
+            thread=ThreadRef(face=FACE, key=session.thread_id),
+            user=UserRef(name=session.user.identifier if session.user else LOCAL_USER),
+            text=text,
+            language=nearest_language(session.language),
+            **given,
+        )
+
+    async def _handle(self, session: WebsocketSession, turn: Turn, files: list[Path]) -> None:
+        is_first = not await self._data_layer.get_thread_author(turn.thread.key)
+        try:
+            await self._application.assistant.handle(turn)
+        except Exception:
+            log.exception("web.turn_failed", thread=turn.thread.key, turn_id=turn.event_id)
+            await self._say_bug(session, turn)
+        finally:
+            await asyncio.to_thread(_remove, files)
+        if is_first:
+            # The thread is in the table only now: the page lists its threads again.
+            announced = {"interaction": f"{turn.text}\u200b", "thread_id": turn.thread.key}
+            await emit(session, "first_interaction", announced)
+
+    async def _say_bug(self, session: WebsocketSession, turn: Turn) -> None:
+        sentence = Text(markdown=texts(turn.language)("error.bug"), tone="bad")
+        await self._face.send(session, draw(sentence, message_id=str(uuid4()), thread_key=turn.thread.key))
+
+    async def _take_files(self, session: WebsocketSession, message: cl.Message) -> list[tuple[str, Path]]:
+        """The files of a message; Chainlit's cards of them go, since their names stand in the message itself."""
+        files = []
+        for element in message.elements:
+            await emit(session, "remove_element", {"id": element.id})
+            session.files.pop(element.id, None)
+            if element.path:
+                files.append((element.name, Path(element.path)))
+        return files
+
+    async def _catch_up(self, session: WebsocketSession) -> None:
+        since = now() - CATCH_UP
+        # Chainlit sends the thread right after on_chat_resume: this comes behind it.
+        await asyncio.sleep(0.3)
+        query = (
+            select(Message)
+            .join(Thread)
+            .where(Thread.face == FACE, Thread.face_key == session.thread_id, Message.updated_at >= since)
+            .order_by(Message.position)
+        )
+        async with self._application.world.store.reading() as reading:
+            messages = (await reading.scalars(query)).all()
+        for message in messages:
+            await self._face.send(session, drawing_of(message, session.thread_id))
+
+    def _begin(self, act: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(act)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def this_page() -> WebsocketSession:
+    """The page whose event is being handled."""
+    session = context.session
+    if not isinstance(session, WebsocketSession):
+        raise TypeError("this event came from no page")
+    return session
+
+
+def _string(value: object) -> str:
+    return value[:20_000] if isinstance(value, str) else ""
+
+
+def _uuid(value: object) -> str:
+    """The press's own id, which makes a repeated delivery harmless; a fresh one where the client sent none."""
+    try:
+        return str(UUID(value)) if isinstance(value, str) else str(uuid4())
+    except ValueError:
+        return str(uuid4())
+
+
+def _answers(value: object) -> Mapping[str, str] | None:
+    if not isinstance(value, Mapping):
+        return None
+    return {str(name): _string(answer) for name, answer in value.items()}
+
+
+def _remove(files: list[Path]) -> None:
+    for path in files:
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()

@@ -1,0 +1,73 @@
+"""Keeps foreign web pages away from the local server: no DNS rebinding, no requests or sockets from other origins.
+
+The server asks nobody to log in, so whatever reaches it acts as its person. A browser says where a request comes from:
+only our own pages may.
+"""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Elements are evaluated in the page, hence unsafe-eval. All else is ours: even a model's answer with a foreign picture
+# in it makes no request that leaves the machine.
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' {socket}",
+        "worker-src 'self' blob:",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    )
+)
+
+
+class Guard:
+    """Refuses what does not come from this server's own pages, and sends the content policy with every answer."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what may come in."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if not self._may_come_in(headers):
+            await _refuse(scope, receive, send)
+            return
+        host = headers.get("host", "")
+
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer = MutableHeaders(scope=message)
+                answer["Content-Security-Policy"] = POLICY.format(socket=f"ws://{host}")
+                answer["X-Content-Type-Options"] = "nosniff"
+                answer["Referrer-Policy"] = "no-referrer"
+            await send(message)
+
+        await self._app(scope, receive, send_with_policy)
+
+    def _may_come_in(self, headers: Headers) -> bool:
+        host = headers.get("host", "")
+        if (urlsplit(f"//{host}").hostname or "") not in self._hosts:
+            return False
+        origin = headers.get("origin")
+        return origin is None or urlsplit(origin).netloc == host
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    response = PlainTextResponse("This server answers its own pages only.", status_code=403)
+    await response(scope, receive, send)

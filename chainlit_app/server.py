@@ -1,0 +1,128 @@
+"""Runs the web face with the application's loops in one event loop, until it is told to stop."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from bot.settings import Settings
+from bot.stopping import CannotGoOnError
+from bot.wiring import Application, build
+from chainlit_app.prepare import prepare
+
+log = structlog.get_logger(__name__)
+
+GRACE_SECONDS = 2
+"""How long open connections may take to end."""
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``on_ready`` is told the address once a browser can open it.
+
+    Raises CannotGoOnError where the host is not this machine or the port is taken.
+    """
+    if not settings.is_local:
+        raise CannotGoOnError("host_not_local", host=settings.host)
+    with listen(settings) as listener:
+        async with build(settings) as application, site_of(application) as site:
+            await run(site, listener, lambda: on_ready(address_of(listener)))
+
+
+@asynccontextmanager
+async def site_of(application: Application) -> AsyncIterator[ASGIApp]:
+    """The web site of an application, its face registered and its loops running."""
+    prepare(application.settings)
+    # Chainlit reads its folder and its environment while it is imported.
+    from chainlit_app.app import WebApp
+    from chainlit_app.face import WebFace
+    from chainlit_app.site import build_site
+
+    face = WebFace()
+    web = WebApp(application, face)
+    web.install()
+    application.faces["web"] = face
+    try:
+        async with application.running():
+            yield build_site(application)
+    finally:
+        await web.close()
+
+
+async def run(site: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve ``site`` on a listening socket until a signal comes."""
+    config = uvicorn.Config(
+        site,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = Server(config, on_ready)
+    with stopping(server):
+        await server.serve(sockets=[listener])
+    log.info("server.stopped")
+
+
+class Server(uvicorn.Server):
+    """Says when it is ready, and leaves the signals to us: uvicorn would raise them again at its end, before ours."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        await super().startup(sockets=sockets)
+        log.info("server.ready")
+        self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing."""
+        yield
+
+
+@contextmanager
+def stopping(server: uvicorn.Server) -> Iterator[None]:
+    """SIGTERM and SIGINT end the server; a second one does not wait for open connections."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in signals:
+            with suppress(ValueError):
+                loop.remove_signal_handler(number)
+
+
+@contextmanager
+def listen(settings: Settings) -> Iterator[socket.socket]:
+    """A socket on the settings' host and port. Raises CannotGoOnError(``port_in_use``)."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise CannotGoOnError("port_in_use", port=settings.port) from error
+        listener.set_inheritable(False)
+        yield listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where a browser finds the server."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

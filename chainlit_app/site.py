@@ -1,0 +1,66 @@
+"""The web site: our routes, then Chainlit's, behind the guard. Import after :func:`chainlit_app.prepare.prepare`."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+import psutil
+import structlog
+from chainlit.server import app as chainlit_server
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp
+
+from bot.locks import loops_lock
+from bot.settings import LOCAL_HOSTS
+from bot.wiring import Application
+from chainlit_app import page, uploads
+from chainlit_app.guard import Guard
+
+log = structlog.get_logger(__name__)
+
+
+def build_site(application: Application) -> ASGIApp:
+    """Everything that the server answers. Routes of ours come before Chainlit's of the same address."""
+    site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @site.get("/health")
+    async def health() -> JSONResponse:
+        state = {
+            "status": "ok",
+            "version": our_version(),
+            "database": await _is_database_up(application),
+            "loops": _are_loops_up(application),
+        }
+        if not state["database"]:
+            state["status"] = "database unreachable"
+        return JSONResponse(state, status_code=200 if state["database"] else 503)
+
+    site.include_router(page.router)
+    site.include_router(uploads.upload_router(most_bytes=application.settings.max_upload_bytes))
+    site.mount("/", chainlit_server)
+    return Guard(site, hosts=LOCAL_HOSTS)
+
+
+def our_version() -> str:
+    """Of the installed package."""
+    try:
+        return version("tunesmith")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+async def _is_database_up(application: Application) -> bool:
+    try:
+        async with application.world.store.reading() as session:
+            await session.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError):
+        log.exception("health.database")
+        return False
+    return True
+
+
+def _are_loops_up(application: Application) -> bool:
+    """Whether a process of this home, ours or another, runs the loops."""
+    holder = loops_lock(application.settings).holder()
+    return holder is not None and psutil.pid_exists(holder)
