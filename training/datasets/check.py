@@ -65,8 +65,9 @@ def open_dataset(path: Path, name: str, columns: Mapping[str, str] | None) -> Op
     counts = Counter(field for value in objects for field in value)
     common = [field for field, count in counts.items() if 2 * count >= len(objects)]
     # Nothing but broken lines: the check goes on, to name what is wrong with each.
-    found = get_trainable(common or ["instruction", "output"], columns)
-    chosen = choose_columns(list(counts) or ["instruction", "output"], columns)
+    fields = list(counts) or ["instruction", "output"]
+    found = get_trainable(common, fields, columns or {})
+    chosen = choose_columns(fields, columns)
     return Opened(path, name, shape, found, chosen)
 
 

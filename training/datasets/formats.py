@@ -70,14 +70,15 @@ def recognise(fields: Sequence[str]) -> Recognised | None:
     return Recognised(format=chat or Format.ALPACA, use=use)
 
 
-def get_trainable(fields: Sequence[str], given: Mapping[str, str] | None) -> Recognised:
-    """The format of these rows; DatasetError where it is unknown or cannot be trained yet.
+def get_trainable(common: Sequence[str], fields: Sequence[str], given: Mapping[str, str]) -> Recognised:
+    """The format of rows that have the ``common`` fields, most of them, and ``fields`` at all.
 
     Columns that the person gave make the rows Alpaca, whatever their fields are called.
+    DatasetError: ``unknown_format``; ``format_not_trained`` for what is known and cannot be trained yet.
     """
-    if given and set(given.values()) & set(fields):
+    if set(given.values()) & set(fields):
         return TRAINABLE[0]
-    found = recognise(fields)
+    found = recognise(common) or recognise(fields)
     if found is None:
         raise DatasetError("unknown_format", fields=", ".join(list(fields)[:8]))
     if found not in TRAINABLE:
