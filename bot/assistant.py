@@ -12,6 +12,7 @@ from bot.delivery import Delivery
 from bot.dialogs import chat, experiment, general
 from bot.ingest import Ingested, ingest
 from bot.replies import BODIES, Said
+from bot.speaking import Speaking
 from bot.texts import nearest_language
 from bot.turns import Turn
 from bot.world import World
@@ -27,9 +28,10 @@ MOST_ROUNDS = 8
 class Assistant:
     """Handles turns. It keeps nothing in memory that a restart would miss."""
 
-    def __init__(self, world: World, delivery: Delivery, handlers: dict[str, Handler]) -> None:
+    def __init__(self, world: World, delivery: Delivery, speaking: Speaking, handlers: dict[str, Handler]) -> None:
         self._world = world
         self._delivery = delivery
+        self._speaking = speaking
         self._handlers = handlers
 
     async def handle(self, turn: Turn) -> bool:
@@ -76,7 +78,14 @@ class Assistant:
                 user_name=turn.user.name,
                 language=nearest_language(turn.language),
             )
-            context = Context(session=session, thread=thread, turn=turn, world=self._world, is_new=is_new)
+            context = Context(
+                session=session,
+                thread=thread,
+                turn=turn,
+                world=self._world,
+                speaking=self._speaking,
+                is_new=is_new,
+            )
             await note_said(context)
             await act(context)
         return context

@@ -1,11 +1,13 @@
-"""Rows -> live cards: a run's, a service's."""
+"""Rows -> live cards: a run's, a service's, a fetched model's."""
 
 from collections.abc import Sequence
 
 from bot.replies import Choice, Curve, RunCard, Tone
+from bot.serving_problems import host_sentence, problem_sentence
 from bot.texts import Texts
-from storage.models import Run
-from storage.states import RunState
+from storage.models import Host, Model, Run, Service
+from storage.states import ModelState, RunState, ServiceState
+from training.checkpoints import CheckpointFacts
 from training.runs import AttemptProgress, Point, Reason
 
 MOST_POINTS = 200
@@ -143,3 +145,82 @@ def _choices(texts: Texts, run: Run, can_keep: bool) -> tuple[Choice, ...]:
     if can_keep:
         return (Choice(say=f"/deploy {run.name}", label=texts("run.choice.keep"), style="primary"), again, logs)
     return (again, logs)
+
+
+def service_card(texts: Texts, service: Service, host: Host, model: Model) -> RunCard:
+    """The card of a service, from the wish to the first answer."""
+    is_live = service.state in (ServiceState.WAITING, ServiceState.LOADING)
+    choices: tuple[Choice, ...] = ()
+    note = ""
+    if service.state is ServiceState.FAILED:
+        note = problem_sentence(texts, service.reason)
+        choices = (Choice(say=f"/deploy {model.name}", label=texts("service.choice.again"), style="primary"),)
+    elif service.state is ServiceState.WAITING and host.reason:
+        note = texts("service.host_restarts", reason=host_sentence(texts, host.reason))
+    elif service.state is ServiceState.READY:
+        choices = (Choice(say=f"/undeploy {service.name}", label=texts("service.choice.undeploy")),)
+    elif service.state is ServiceState.STOPPED:
+        choices = (Choice(say=f"/deploy {model.name}", label=texts("service.choice.deploy")),)
+    return RunCard(
+        title=service.name,
+        status=service_status(texts, service, host),
+        tone=_SERVICE_TONES.get(service.state, "plain"),
+        fraction=1.0 if service.state is ServiceState.READY else None if is_live else 0.0,
+        is_live=is_live,
+        note=note,
+        choices=choices,
+        key=f"service:{service.id}",
+    )
+
+
+def service_status(texts: Texts, service: Service, host: Host) -> str:
+    """How a service is, in a few words."""
+    if service.state is ServiceState.WAITING:
+        return texts(f"service.waiting.{host.state}")
+    return texts(f"service.state.{service.state}")
+
+
+_SERVICE_TONES: dict[ServiceState, Tone] = {ServiceState.READY: "good", ServiceState.FAILED: "bad"}
+
+
+def model_key(model_id: str) -> str:
+    """The key of a fetched model's card."""
+    return f"model:{model_id}"
+
+
+def model_card(texts: Texts, model: Model, *, done: int = 0, total: int = 0) -> RunCard:
+    """The card of a base model that is being fetched: ``done`` of ``total`` bytes (0: not known yet)."""
+    is_live = model.state is ModelState.FETCHING
+    facts: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    if is_live and total:
+        facts = (texts("catalogue.fetched_of", done=texts.size(done), total=texts.size(total)),)
+    if model.state is ModelState.FAILED:
+        again = f"/models add {model.source.removeprefix('hub:')}"
+        choices = (Choice(say=again, label=texts("catalogue.choice.again"), style="primary"),)
+    elif not is_live:
+        facts = (model_line(texts, model),)
+        choices = (Choice(say="/finetune", label=texts("starter.finetune"), style="primary"),)
+    return RunCard(
+        title=model.name,
+        status=texts(f"catalogue.state.{model.state}"),
+        tone={ModelState.READY: "good", ModelState.FAILED: "bad"}.get(model.state, "plain"),
+        fraction=min(1.0, done / total) if is_live and total else None if is_live else 1.0,
+        is_live=is_live,
+        facts=facts,
+        note=problem_sentence(texts, model.reason),
+        choices=choices,
+        key=model_key(model.id),
+    )
+
+
+def model_line(texts: Texts, model: Model) -> str:
+    """A base model in one line: parameters, context, licence."""
+    facts = CheckpointFacts.from_json(model.facts)
+    millions = facts.parameters / 1e6
+    size = texts("catalogue.billions", value=texts.number(round(millions / 1000, 1))) if millions >= 1000 else None
+    parts = [
+        size or texts("catalogue.millions", value=texts.number(round(millions))),
+        texts("catalogue.context", tokens=texts.number(facts.context_tokens)),
+    ]
+    return texts.joined([*parts, *([facts.licence] if facts.licence else [])])

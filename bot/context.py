@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,6 +13,9 @@ from bot.world import World
 from storage.models import Message, Thread
 from storage.states import MessageState, Role
 from storage.threads import put_message
+
+if TYPE_CHECKING:
+    from bot.speaking import Speaking
 
 
 class NeedsWork(Exception):
@@ -36,6 +40,8 @@ class Context:
     thread: Thread
     turn: Turn
     world: World
+    speaking: "Speaking"
+    """Streams the answers of models, after the commit."""
     is_new: bool = False
     """Whether the thread began with this turn."""
     said_by_person: Message | None = None

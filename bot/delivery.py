@@ -24,6 +24,11 @@ class Delivery:
         self._faces = faces
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 
+    @property
+    def faces(self) -> tuple[str, ...]:
+        """The names of the faces of this process."""
+        return tuple(self._faces)
+
     async def deliver(self, message_ids: Iterable[str]) -> None:
         """Show these messages in this order; what cannot be shown stays in the outbox."""
         for message_id in dict.fromkeys(message_ids):

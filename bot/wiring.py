@@ -13,7 +13,7 @@ from bot.delivery import Delivery
 from bot.dialogs import chat, dataset, deploy, experiment, general, models, runs
 from bot.faces import Face
 from bot.locks import loops_lock
-from bot.reconcile import Loops, is_under_way
+from bot.reconcile import Loops, is_under_way, register_prepared
 from bot.settings import Settings
 from bot.speaking import Speaking
 from bot.turns import ThreadRef
@@ -129,6 +129,7 @@ async def assemble(settings: Settings, *, runs: RunBackend, servers: ModelServer
         machine=await asyncio.to_thread(find_machine),
         wake=woken.set,
     )
+    await register_prepared(world)
     faces: dict[str, Face] = {}
     delivery = Delivery(store, faces)
     speaking = Speaking(world, delivery)
@@ -136,7 +137,7 @@ async def assemble(settings: Settings, *, runs: RunBackend, servers: ModelServer
         yield Application(
             settings=settings,
             world=world,
-            assistant=Assistant(world, delivery, HANDLERS),
+            assistant=Assistant(world, delivery, speaking, HANDLERS),
             delivery=delivery,
             loops=Loops(world, delivery, speaking, woken=woken),
             faces=faces,

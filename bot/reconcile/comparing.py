@@ -1,0 +1,92 @@
+"""Base and tuned model answer the run's questions side by side."""
+
+import asyncio
+
+import structlog
+from langchain_core.messages import HumanMessage
+
+from bot.delivery import Delivery
+from bot.hosting import is_adapter, served_name
+from bot.reconcile.announcing import comparison
+from bot.reconcile.live import say_if_changed
+from bot.speaking import Speaking
+from bot.world import World
+from serving.chat import answer
+from serving.services import Address, ChatRefused, ChatTooLong, ServingError
+from storage.models import Model, Run, Service, Thread
+from storage.services import get_service
+
+log = structlog.get_logger(__name__)
+
+SAMPLING = {"temperature": 0.0, "max_tokens": 200}
+"""A comparison comes out alike every time."""
+
+
+class Comparing:
+    """Makes comparisons; a killed one is begun anew, and shown as one message either way."""
+
+    def __init__(self, world: World, delivery: Delivery, speaking: Speaking) -> None:
+        self._world = world
+        self._delivery = delivery
+        self._speaking = speaking
+
+    async def compare(self, service_id: str, address: Address) -> None:
+        """Ask all questions of both, show each answer as it comes, and note that it is done."""
+        async with self._world.store.reading() as session:
+            service = await session.get(Service, service_id)
+            model = await session.get(Model, service.model_id) if service else None
+            run = await session.get(Run, model.run_id) if model and model.run_id else None
+            base = await session.get(Model, model.base_model_id) if model and model.base_model_id else None
+        if service is None or model is None:
+            return
+        if service.thread_id is None or run is None or base is None or not run.questions or not is_adapter(model):
+            await self._note_done(service_id)
+            return
+        answers: list[tuple[str, str]] = []
+        try:
+            for question in run.questions:
+                answers.append(await self._ask_both(question, base, model, address))
+                await self._show(service_id, answers)
+        except ServingError as error:
+            log.info("comparison.broken_off", service=service_id, error=str(error))
+            await asyncio.sleep(0.2)
+            return
+        await self._note_done(service_id)
+
+    async def _ask_both(self, question: str, base: Model, model: Model, address: Address) -> tuple[str, str]:
+        asked = (
+            self._ask(question, base, base.name, None, address),
+            self._ask(question, base, served_name(model), model.system_prompt, address),
+        )
+        base_answer, tuned_answer = await asyncio.gather(*asked)
+        return base_answer, tuned_answer
+
+    async def _ask(self, question: str, base: Model, name: str, system: str | None, address: Address) -> str:
+        try:
+            request = await self._speaking.request(
+                base, name, [HumanMessage(question)], system=system, sampling=SAMPLING, address=address
+            )
+            return (await answer(request)).strip() or "…"
+        except (ChatTooLong, ChatRefused) as error:
+            # This question can never be answered: say so in its place, and go on with the others.
+            return f"({error})"
+
+    async def _show(self, service_id: str, answers: list[tuple[str, str]]) -> None:
+        async with self._world.store.transaction() as session:
+            service = await get_service(session, service_id)
+            thread = await session.get(Thread, service.thread_id) if service and service.thread_id else None
+            if service is None or thread is None:
+                return
+            model = await session.get_one(Model, service.model_id)
+            run = await session.get_one(Run, model.run_id)
+            reply = await comparison(session, thread, service, model, run, answers=tuple(answers))
+            shown = await say_if_changed(session, thread, reply)
+        await self._delivery.deliver(shown)
+
+    async def _note_done(self, service_id: str) -> None:
+        async with self._world.store.transaction() as session:
+            service = await get_service(session, service_id)
+            if service is not None:
+                service.compared = True
+
+

@@ -1,0 +1,156 @@
+"""Base models: prepared ones are registered, wanted ones fetched from a hub."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.cards import model_card, model_key
+from bot.delivery import Delivery
+from bot.reconcile.hub import fetch, fetched_bytes, in_daemon_thread
+from bot.reconcile.live import say_if_changed
+from bot.stopping import CannotGoOnError
+from bot.texts import texts
+from bot.world import World
+from storage.artifacts import is_complete
+from storage.catalogue import add_model, fetching_models, models_from
+from storage.models import Message, Model, Thread
+from storage.states import ModelKind, ModelState
+from training.checkpoints import CheckpointError, CheckpointFacts, inspect_checkpoint
+
+log = structlog.get_logger(__name__)
+
+SECONDS_BETWEEN_CARDS = 1.0
+
+
+async def register_prepared(world: World) -> None:
+    """Take every complete checkpoint of the home's models folder into the catalogue."""
+    folders = await asyncio.to_thread(_prepared, world.settings.models_folder)
+    async with world.store.reading() as session:
+        known = {model.source for model in await models_from(session, [str(folder) for folder in folders])}
+    for folder in folders:
+        if str(folder) not in known:
+            await _register(world, folder)
+
+
+async def _register(world: World, folder: Path) -> None:
+    try:
+        facts = await asyncio.to_thread(inspect_checkpoint, folder)
+    except CheckpointError as error:
+        log.warning("model.not_registered", folder=folder.name, error=str(error))
+        return
+    async with world.store.transaction() as session:
+        await add_base(session, folder, facts)
+    log.info("model.registered", name=folder.name)
+
+
+async def add_base(session: AsyncSession, folder: Path, facts: CheckpointFacts) -> Model:
+    """The base model in ``folder``; the one that is there already, if there is one."""
+    for model in await models_from(session, [str(folder)]):
+        model.facts, model.state, model.reason = dict(facts.to_json()), ModelState.READY, None
+        return model
+    return await add_model(
+        session,
+        Model(
+            name=folder.name.lower(),
+            kind=ModelKind.BASE,
+            state=ModelState.READY,
+            source=str(folder),
+            facts=dict(facts.to_json()),
+        ),
+    )
+
+
+class ModelsLoop:
+    """Fetches one wanted model after the other."""
+
+    def __init__(self, world: World, delivery: Delivery) -> None:
+        self._world = world
+        self._delivery = delivery
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def once(self) -> None:
+        """Begin the next fetch, if none is under way."""
+        if self._fetching is not None and not self._fetching.done():
+            return
+        async with self._world.store.reading() as session:
+            wanted = await fetching_models(session)
+        if wanted:
+            self._fetching = asyncio.create_task(self._fetch(wanted[0]))
+
+    async def settle(self) -> None:
+        """Wait for the fetch that is under way."""
+        if self._fetching is not None:
+            await self._fetching
+
+    async def cancel(self) -> None:
+        """Break off the fetch; it goes on at the next start."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+
+    async def _fetch(self, model: Model) -> None:
+        name, folder = model.source.removeprefix("hub:"), self._world.settings.models_folder / model.name
+        total = [0]
+        telling = asyncio.create_task(self._tell(model.id, folder, total))
+        try:
+            await in_daemon_thread(lambda: fetch(name, folder, lambda size: total.__setitem__(0, size)))
+            facts = await asyncio.to_thread(inspect_checkpoint, folder)
+        except CannotGoOnError as error:
+            await self._end(model.id, reason=f"cannot.{error.code}", values=error.values)
+        except CheckpointError as error:
+            await self._end(model.id, reason=f"checkpoint.{error.code}", values=error.params)
+        else:
+            await self._end(model.id, folder=folder, facts=facts)
+        finally:
+            telling.cancel()
+
+    async def _tell(self, model_id: str, folder: Path, total: Sequence[int]) -> None:
+        """Keep the card true while the fetch goes on."""
+        while True:
+            done = await asyncio.to_thread(fetched_bytes, folder)
+            async with self._world.store.transaction() as session:
+                model = await session.get(Model, model_id)
+                shown = await say_model(session, model, done=done, total=total[0]) if model else []
+            await self._delivery.deliver(shown)
+            await asyncio.sleep(SECONDS_BETWEEN_CARDS)
+
+    async def _end(
+        self,
+        model_id: str,
+        *,
+        folder: Path | None = None,
+        facts: CheckpointFacts | None = None,
+        reason: str | None = None,
+        values: Mapping[str, object] | None = None,
+    ) -> None:
+        async with self._world.store.transaction() as session:
+            model = await session.get(Model, model_id)
+            if model is None:
+                return
+            if facts is not None:
+                model.state, model.source, model.facts = ModelState.READY, str(folder), dict(facts.to_json())
+            else:
+                model.state = ModelState.FAILED
+                model.reason = orjson.dumps({"code": reason, "params": dict(values or {})}).decode()
+            shown = await say_model(session, model)
+        log.info("model.fetched", model=model_id, state=model.state, reason=reason)
+        await self._delivery.deliver(shown)
+
+
+async def say_model(session: AsyncSession, model: Model, *, done: int = 0, total: int = 0) -> list[str]:
+    """The model's card, in every thread that shows it."""
+    query = select(Thread).join(Message, Message.thread_id == Thread.id).where(Message.key == model_key(model.id))
+    shown: list[str] = []
+    for thread in (await session.scalars(query)).all():
+        card = model_card(texts(thread.language), model, done=done, total=total)
+        shown += await say_if_changed(session, thread, card)
+    return shown
+
+
+def _prepared(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_dir() and is_complete(path))

@@ -1,0 +1,209 @@
+"""Runs: queued ones are submitted, all others followed to their end."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.cards import run_card
+from bot.delivery import Delivery
+from bot.reconcile.attempts import NotYetError, build_attempt
+from bot.reconcile.ending import end_run, look_at_end
+from bot.reconcile.live import say_if_changed
+from bot.reconcile.room import needs_all_gpus
+from bot.texts import texts
+from bot.world import World
+from storage.models import Attempt, Model, Run, Thread
+from storage.runs import change_state, get_run, newest_attempt, note_attempt, save_points, unfinished_runs
+from storage.states import RunState
+from training.runs import AttemptId, AttemptStatus, BackendUnavailable, NoCapacity, Point, Reason
+
+log = structlog.get_logger(__name__)
+
+SECONDS_BETWEEN_CARDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What the last record of an attempt was made of."""
+
+    status: AttemptStatus
+    stop_wanted: bool
+    at: float
+    """Of the monotonic clock."""
+
+
+class RunsLoop:
+    """One pass after the other; what it remembers only saves work."""
+
+    def __init__(self, world: World, delivery: Delivery) -> None:
+        self._world = world
+        self._delivery = delivery
+        self._seen: dict[AttemptId, _Seen] = {}
+
+    async def once(self) -> None:
+        """Follow what is under way, then submit what waits. Raises BackendUnavailable."""
+        async with self._world.store.reading() as session:
+            runs = await unfinished_runs(session)
+            attempts = {run.id: await newest_attempt(session, run.id) for run in runs}
+        if not runs:
+            self._seen.clear()
+            return
+        observed = await asyncio.to_thread(self._world.runs.observe)
+        for run in runs:
+            await self._follow(run, attempts[run.id], observed)
+        await self._submit_queued()
+
+    async def _follow(self, run: Run, attempt: Attempt | None, observed: Mapping[AttemptId, AttemptStatus]) -> None:
+        number = attempt.number if attempt and not attempt.state.is_final else None
+        attempt_id = AttemptId(run.id, number) if number else None
+        status = observed.get(attempt_id) if attempt_id else None
+        if run.stop_wanted and not run.state.is_final:
+            if attempt_id is None or status is None:
+                await self._cancel_unbegun(run.id)
+                return
+            await asyncio.to_thread(self._world.runs.cancel, attempt_id)
+        elif attempt is None or attempt.state in (RunState.QUEUED, *_ENDS):
+            return  # it is to be submitted (again): nothing is known of it for sure
+        if attempt_id is not None:
+            await self._record(run, attempt_id, status or _VANISHED)
+
+    async def _cancel_unbegun(self, run_id: str) -> None:
+        async with self._world.store.transaction() as session:
+            run = await get_run(session, run_id)
+            attempt = await newest_attempt(session, run_id)
+            if run is None or not await change_state(session, run, RunState.CANCELLED, reason=Reason.STOPPED):
+                return
+            if attempt is not None:
+                note_attempt(attempt, RunState.CANCELLED, reason=Reason.STOPPED)
+            shown = await self._say_card(session, run)
+        await self._delivery.deliver(shown)
+
+    async def _record(self, run: Run, attempt_id: AttemptId, status: AttemptStatus) -> None:
+        if not self._is_news(run, attempt_id, status):
+            return
+        end = await look_at_end(self._world, run, attempt_id, status)
+        before = self._seen.get(attempt_id)
+        async with self._world.store.transaction() as session:
+            row = await get_run(session, run.id)
+            attempt = await session.get(Attempt, tuple(attempt_id))
+            if row is None or attempt is None or row.state.is_final:
+                return
+            await save_points(session, row.id, _new_points(before.status if before else None, status))
+            note_attempt(attempt, status.state, reason=status.reason)
+            if end is None:
+                await change_state(session, row, status.state)
+                shown = await self._say_card(session, row, status=status, number=attempt_id.number)
+            else:
+                shown = await end_run(session, row, attempt_id, end)
+        self._seen[attempt_id] = _Seen(status=status, stop_wanted=run.stop_wanted, at=time.monotonic())
+        if before is None or before.status.state is not status.state:
+            log.info("run.observed", run=run.id, attempt=attempt_id.number, state=status.state, reason=status.reason)
+        await self._delivery.deliver(shown)
+        if status.state.is_final:
+            self._world.wake()
+
+    def _is_news(self, run: Run, attempt_id: AttemptId, status: AttemptStatus) -> bool:
+        """Whether a record would change anything; mere progress only once a second."""
+        seen = self._seen.get(attempt_id)
+        if seen is None or seen.status.state is not status.state or seen.stop_wanted != run.stop_wanted:
+            return True
+        return seen.status != status and time.monotonic() - seen.at >= SECONDS_BETWEEN_CARDS
+
+    async def _submit_queued(self) -> None:
+        async with self._world.store.reading() as session:
+            runs = await unfinished_runs(session)
+        if not runs:
+            return
+        is_blocked = False
+        for ahead, run in pairwise([None, *runs]):
+            if run is None or run.state is not RunState.QUEUED or run.stop_wanted:
+                continue
+            if is_blocked or await self._is_held_back(run):
+                is_blocked = True
+                await self._say_waiting(run.id, ahead.name if ahead else None)
+            else:
+                is_blocked = not await self._submit(run.id, ahead.name if ahead else None)
+
+    async def _is_held_back(self, run: Run) -> bool:
+        """Whether a model server has to leave the only card first."""
+        if not needs_all_gpus(self._world.machine, run):
+            return False
+        return bool(await asyncio.to_thread(self._world.servers.observe))
+
+    async def _submit(self, run_id: str, ahead: str | None) -> bool:
+        """Submit a queued run; False where the backend has no room, so that later ones need not be tried."""
+        try:
+            async with self._world.store.transaction() as session:
+                run = await get_run(session, run_id)
+                if run is None or run.stop_wanted or run.state is not RunState.QUEUED:
+                    return True
+                attempt = await build_attempt(session, self._world, run)
+            await asyncio.to_thread(self._world.runs.submit, attempt)
+        except NoCapacity:
+            await self._say_waiting(run_id, ahead)
+            return False
+        except NotYetError as not_yet:
+            await self._say_waiting(run_id, not_yet.base_name)
+            return True
+        except BackendUnavailable:
+            log.warning("run.not_submitted", run=run_id)
+            return False
+        log.info("run.submitted", run=run_id, attempt=attempt.id.number)
+        await self._note_submitted(attempt.id)
+        return True
+
+    async def _note_submitted(self, attempt_id: AttemptId) -> None:
+        async with self._world.store.transaction() as session:
+            run = await get_run(session, attempt_id.run_id)
+            row = await session.get(Attempt, tuple(attempt_id))
+            if run is None or row is None:
+                return
+            note_attempt(row, RunState.PENDING)
+            await change_state(session, run, RunState.PENDING)
+            shown = await self._say_card(session, run, number=attempt_id.number)
+        await self._delivery.deliver(shown)
+
+    async def _say_waiting(self, run_id: str, ahead: str | None) -> None:
+        async with self._world.store.transaction() as session:
+            run = await get_run(session, run_id)
+            shown = await self._say_card(session, run, waits_for=ahead) if run else []
+        await self._delivery.deliver(shown)
+
+    async def _say_card(
+        self,
+        session: AsyncSession,
+        run: Run,
+        *,
+        status: AttemptStatus | None = None,
+        number: int = 1,
+        waits_for: str | None = None,
+    ) -> Sequence[str]:
+        thread = await session.get(Thread, run.thread_id) if run.thread_id else None
+        if thread is None:
+            return ()
+        base = await session.get_one(Model, run.base_model_id)
+        card = run_card(
+            texts(thread.language),
+            run,
+            progress=status.progress if status else None,
+            base_name=base.name,
+            waits_for=waits_for,
+            attempt=number,
+        )
+        return await say_if_changed(session, thread, card)
+
+
+_ENDS = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+_VANISHED = AttemptStatus(state=RunState.FAILED, reason=Reason.KILLED)
+"""Of an attempt that was accepted once and that the backend does not know any more."""
+
+
+def _new_points(before: AttemptStatus | None, status: AttemptStatus) -> Sequence[Point]:
+    known = frozenset(before.progress.points) if before else frozenset()
+    return [point for point in status.progress.points if point not in known]

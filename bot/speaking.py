@@ -1,0 +1,262 @@
+"""A model speaks in a thread: its answer is streamed, shown as it grows, and kept every second."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+from weakref import WeakValueDictionary
+
+import structlog
+from langchain_core.messages import BaseMessage
+
+from bot.context import say
+from bot.delivery import Delivery
+from bot.addresses import Addresses, NotReadyError
+from bot.hosting import context_tokens
+from bot.replies import BODIES, Answer, Choice
+from bot.serving_problems import error_sentence
+from bot.talks import Talk, find_talk, history
+from bot.texts import texts
+from bot.tokenizers import Tokenizers
+from bot.world import World
+from serving.chat import ChatRequest, bounded, stream_answer, trim
+from serving.sampling import SamplingValue
+from serving.services import AdapterMissing, Address, ServerUnavailable, ServingError
+from storage.models import Message, Model, Thread, now
+from storage.states import MessageState
+from training.tokens import TokenizerError
+
+log = structlog.get_logger(__name__)
+
+SECONDS_BETWEEN_SHOWINGS = 0.04
+SECONDS_BETWEEN_SAVINGS = 1.0
+SECONDS_BEFORE_RETRY = 1.0
+
+
+@dataclass(kw_only=True)
+class _Speech:
+    """An answer that is being spoken."""
+
+    message: Message
+    talk: Talk
+    messages: Sequence[BaseMessage]
+    reply: Answer
+    text: str = ""
+    finish_reason: str | None = None
+    shown_at: float = 0.0
+
+
+class Speaking:
+    """Streams answers: one at a time in a thread, many threads at once."""
+
+    def __init__(self, world: World, delivery: Delivery) -> None:
+        self._world = world
+        self._delivery = delivery
+        self._addresses = Addresses(world)
+        self._tokenizers = Tokenizers()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._streams: dict[str, asyncio.Task[None]] = {}
+        """Thread id -> what is streaming there."""
+        self._stopped: set[str] = set()
+        """Threads whose stream a person has stopped."""
+        self._partial: dict[str, _Speech] = {}
+        """Message id -> what has come of it."""
+        self.held: set[str] = set()
+        """Ids of the messages that this process is working on."""
+
+    def stop(self, thread_id: str) -> bool:
+        """Stop the thread's answer: what has come is kept. False where there is none."""
+        stream = self._streams.get(thread_id)
+        if stream is None:
+            return False
+        self._stopped.add(thread_id)
+        stream.cancel()
+        return True
+
+    async def speak(self, message_id: str) -> bool:
+        """Stream the answer that waits in the message; returns whether it went well."""
+        async with self._world.store.reading() as session:
+            message = await session.get(Message, message_id)
+        if message is None:
+            return False
+        lock = self._locks.setdefault(message.thread_id, asyncio.Lock())
+        with self.holding(message_id):
+            async with lock:
+                speech = await self._begin(message_id)
+                return await self._speak(speech) if speech else False
+
+    @contextmanager
+    def holding(self, message_id: str) -> Iterator[None]:
+        """Say, in memory and once a second in its row, that somebody is working on a message."""
+        self.held.add(message_id)
+        beat = asyncio.create_task(self._beat(message_id))
+        try:
+            yield
+        finally:
+            beat.cancel()
+            self.held.discard(message_id)
+
+    async def request(
+        self,
+        base: Model,
+        name: str,
+        messages: Sequence[BaseMessage],
+        *,
+        system: str | None,
+        sampling: Mapping[str, SamplingValue],
+        address: Address,
+    ) -> ChatRequest:
+        """What vLLM is asked: the newest messages that fit. Raises ChatTooLong, TokenizerError."""
+        context = context_tokens(self._world, base)
+        limits = bounded(sampling, context_tokens=context)
+        tokenizer = await self._tokenizers.of(self._world.folder_of(base))
+        fitting = await asyncio.to_thread(
+            trim,
+            messages,
+            system=system,
+            tokenizer=tokenizer,
+            context_tokens=context,
+            answer_tokens=int(limits["max_tokens"]),
+        )
+        return ChatRequest(address=address, model=name, messages=fitting, sampling=limits)
+
+    async def _begin(self, message_id: str) -> _Speech | None:
+        async with self._world.store.reading() as session:
+            message = await session.get(Message, message_id)
+            thread = await session.get(Thread, message.thread_id) if message else None
+            if message is None or thread is None or message.conversation is None:
+                return None
+            talk = await find_talk(session, thread, message.conversation)
+            messages = await history(session, message)
+        reply = BODIES.validate_python(message.body)
+        if not isinstance(reply, Answer):
+            return None
+        if talk is None or not messages:
+            await self._finish(message, replace(reply, state="failed", note=texts(thread.language)("chat.gone")))
+            return None
+        return _Speech(message=message, talk=talk, messages=messages, reply=reply)
+
+    async def _speak(self, speech: _Speech) -> bool:
+        thread_id = speech.message.thread_id
+        stream = asyncio.create_task(self._stream(speech))
+        self._streams[thread_id] = stream
+        self._partial[speech.message.id] = speech
+        try:
+            reply = await self._outcome(speech, stream)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._finish(speech.message, interrupted(speech.talk.language, _grown(speech), speech.messages)))
+            raise
+        finally:
+            del self._streams[thread_id], self._partial[speech.message.id]
+            self._stopped.discard(thread_id)
+        await self._finish(speech.message, reply)
+        return reply.state != "failed"
+
+    async def _outcome(self, speech: _Speech, stream: asyncio.Task[None]) -> Answer:
+        """The answer as it ended. Raises CancelledError where it was not a person who stopped it."""
+        text = texts(speech.talk.language)
+        try:
+            await stream
+        except asyncio.CancelledError:
+            if speech.message.thread_id not in self._stopped:
+                raise
+            return _ended(speech, "stopped", text("chat.stopped"))
+        except NotReadyError as error:
+            return self._failed(speech, str(error))
+        except ServingError as error:
+            log.info("answer.failed", message=speech.message.id, error=str(error))
+            return self._failed(speech, error_sentence(text, error))
+        except TokenizerError as error:
+            return self._failed(speech, text("chat.tokenizer", code=error.code))
+        except Exception:
+            log.exception("answer.bug", message=speech.message.id)
+            return self._failed(speech, text("error.bug"))
+        if not speech.text.strip():
+            return _ended(speech, "complete", text("chat.empty"))
+        return _ended(speech, "complete", text("chat.cut") if speech.finish_reason == "length" else "")
+
+    def _failed(self, speech: _Speech, note: str) -> Answer:
+        return replace(_ended(speech, "failed", note), choices=_ask_again(speech.talk.language, speech.messages))
+
+    async def _stream(self, speech: _Speech) -> None:
+        """Wait for the server where that is needed, then stream; once more where it fails before the first token."""
+        for is_last in (False, True):
+            address = await self._addresses.wait_for(speech.talk, lambda note: self._show_waiting(speech, note))
+            talk = speech.talk
+            request = await self.request(
+                talk.base,
+                talk.served_name,
+                speech.messages,
+                system=talk.system,
+                sampling=talk.sampling,
+                address=address,
+            )
+            try:
+                await self._pump(speech, request)
+                return
+            except (ServerUnavailable, AdapterMissing):
+                self._addresses.forget(talk.service.host_id)
+                if is_last or speech.text:
+                    raise
+                log.info("answer.retried", message=speech.message.id)
+                await asyncio.sleep(SECONDS_BEFORE_RETRY)
+
+    async def _pump(self, speech: _Speech, request: ChatRequest) -> None:
+        async with aclosing(stream_answer(request)) as pieces:
+            async for piece in pieces:
+                speech.text += piece
+                if time.monotonic() - speech.shown_at >= SECONDS_BETWEEN_SHOWINGS:
+                    speech.shown_at = time.monotonic()
+                    await self._show(speech, _grown(speech))
+            speech.finish_reason = pieces.finish_reason
+
+    async def _show_waiting(self, speech: _Speech, note: str) -> None:
+        if note != speech.reply.note:
+            speech.reply = replace(speech.reply, note=note)
+            await self._show(speech, speech.reply)
+
+    async def _show(self, speech: _Speech, reply: Answer) -> None:
+        message = speech.message
+        await self._delivery.show(speech.talk.thread, reply, message_id=message.id, shown_as=message.shown_as)
+
+    async def _beat(self, message_id: str) -> None:
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_SAVINGS)
+            speech = self._partial.get(message_id)
+            async with self._world.store.transaction() as session:
+                row = await session.get(Message, message_id)
+                if row is None or row.state is not MessageState.STREAMING:
+                    return
+                row.updated_at = now()
+                if speech is not None:
+                    row.body = BODIES.dump_python(_grown(speech), mode="json")
+
+    async def _finish(self, message: Message, reply: Answer) -> None:
+        async with self._world.store.transaction() as session:
+            thread = await session.get(Thread, message.thread_id)
+            if thread is None or await session.get(Message, message.id) is None:
+                return
+            await say(session, thread, reply)
+        await self._delivery.deliver([message.id])
+
+
+def interrupted(language: str, reply: Answer, messages: Sequence[BaseMessage]) -> Answer:
+    """The answer whose speaker was ended in the middle: what had come, and how to ask again."""
+    note = texts(language)("chat.interrupted")
+    return replace(reply, state="interrupted", note=note, choices=_ask_again(language, messages))
+
+
+def _grown(speech: _Speech) -> Answer:
+    if not speech.text:
+        return speech.reply
+    return replace(speech.reply, markdown=speech.text, note="")
+
+
+def _ended(speech: _Speech, state: Literal["complete", "stopped", "failed"], note: str) -> Answer:
+    return replace(speech.reply, markdown=speech.text.strip(), state=state, note=note, choices=())
+
+
+def _ask_again(language: str, messages: Sequence[BaseMessage]) -> tuple[Choice, ...]:
+    return tuple(Choice(say=str(last.text), label=texts(language)("chat.ask_again")) for last in messages[-1:])
