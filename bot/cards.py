@@ -13,7 +13,7 @@ from training.runs import AttemptProgress, Point, Reason
 MOST_POINTS = 200
 """Of a curve on a card: more would not be seen."""
 
-_TONES: dict[RunState, Tone] = {
+RUN_TONES: dict[RunState, Tone] = {
     RunState.SUCCEEDED: "good",
     RunState.FAILED: "bad",
     RunState.CANCELLED: "warning",
@@ -39,8 +39,8 @@ def run_card(
     progress = progress or AttemptProgress()
     return RunCard(
         title=run.name,
-        status=_status(texts, run, waits_for),
-        tone=_TONES.get(run.state, "plain"),
+        status=run_status(texts, run, waits_for),
+        tone=RUN_TONES.get(run.state, "plain"),
         fraction=_fraction(run, progress),
         is_live=not run.state.is_final,
         facts=tuple(fact for fact in _facts(texts, run, progress, base_name, attempt) if fact),
@@ -80,7 +80,8 @@ def reason_text(texts: Texts, reason: str | None, detail: str | None) -> str:
     return f"{sentence}\n{detail}" if detail else sentence
 
 
-def _status(texts: Texts, run: Run, waits_for: str | None) -> str:
+def run_status(texts: Texts, run: Run, waits_for: str | None = None) -> str:
+    """How a run is, in a few words."""
     if run.state.is_final:
         begun = run.started_at or run.created_at
         took = texts.duration(((run.finished_at or begun) - begun).total_seconds())
@@ -183,6 +184,9 @@ def service_status(texts: Texts, service: Service, host: Host) -> str:
 _SERVICE_TONES: dict[ServiceState, Tone] = {ServiceState.READY: "good", ServiceState.FAILED: "bad"}
 
 
+_MODEL_TONES: dict[ModelState, Tone] = {ModelState.READY: "good", ModelState.FAILED: "bad"}
+
+
 def model_key(model_id: str) -> str:
     """The key of a fetched model's card."""
     return f"model:{model_id}"
@@ -204,7 +208,7 @@ def model_card(texts: Texts, model: Model, *, done: int = 0, total: int = 0) -> 
     return RunCard(
         title=model.name,
         status=texts(f"catalogue.state.{model.state}"),
-        tone={ModelState.READY: "good", ModelState.FAILED: "bad"}.get(model.state, "plain"),
+        tone=_MODEL_TONES.get(model.state, "plain"),
         fraction=min(1.0, done / total) if is_live and total else None if is_live else 1.0,
         is_live=is_live,
         facts=facts,

@@ -47,5 +47,5 @@ def host_model_id(model: Model) -> str:
 
 
 def served_name(model: Model) -> str:
-    """vLLM's name of the model: an adapter's is its id, so that a name never answers with an old adapter."""
+    """VLLM's name of the model: an adapter's is its id, so that a name never answers with an old adapter."""
     return model.id if is_adapter(model) else model.name

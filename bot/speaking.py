@@ -11,15 +11,16 @@ from weakref import WeakValueDictionary
 import structlog
 from langchain_core.messages import BaseMessage
 
+from bot.addresses import Addresses, NotReadyError
 from bot.context import say
 from bot.delivery import Delivery
-from bot.addresses import Addresses, NotReadyError
 from bot.hosting import context_tokens
-from bot.replies import BODIES, Answer, Choice
+from bot.replies import BODIES, Answer, Choice, Reply
 from bot.serving_problems import error_sentence
 from bot.talks import Talk, find_talk, history
 from bot.texts import texts
 from bot.tokenizers import Tokenizers
+from bot.turns import ThreadRef
 from bot.world import World
 from serving.chat import ChatRequest, bounded, stream_answer, trim
 from serving.sampling import SamplingValue
@@ -54,7 +55,7 @@ class Speaking:
     def __init__(self, world: World, delivery: Delivery) -> None:
         self._world = world
         self._delivery = delivery
-        self._addresses = Addresses(world)
+        self.addresses = Addresses(world)
         self._tokenizers = Tokenizers()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._streams: dict[str, asyncio.Task[None]] = {}
@@ -86,6 +87,23 @@ class Speaking:
             async with lock:
                 speech = await self._begin(message_id)
                 return await self._speak(speech) if speech else False
+
+    async def tell(self, thread_id: str, reply: Reply) -> None:
+        """Say something in a transaction of its own, and show it."""
+        async with self._world.store.transaction() as session:
+            thread = await session.get(Thread, thread_id)
+            message = await say(session, thread, reply) if thread else None
+        if message is not None:
+            await self._delivery.deliver([message.id])
+
+    async def show(self, message_ids: Sequence[str]) -> None:
+        """Show what was said in somebody's own transaction."""
+        await self._delivery.deliver(message_ids)
+
+    async def show_growing(self, message: Message, thread: Thread, reply: Reply) -> None:
+        """Show a state of a message that goes on growing."""
+        ref = ThreadRef(face=thread.face, key=thread.face_key)
+        await self._delivery.show(ref, reply, message_id=message.id, shown_as=message.shown_as)
 
     @contextmanager
     def holding(self, message_id: str) -> Iterator[None]:
@@ -134,7 +152,7 @@ class Speaking:
         if not isinstance(reply, Answer):
             return None
         if talk is None or not messages:
-            await self._finish(message, replace(reply, state="failed", note=texts(thread.language)("chat.gone")))
+            await self.finish(message, replace(reply, state="failed", note=texts(thread.language)("chat.gone")))
             return None
         return _Speech(message=message, talk=talk, messages=messages, reply=reply)
 
@@ -146,12 +164,14 @@ class Speaking:
         try:
             reply = await self._outcome(speech, stream)
         except asyncio.CancelledError:
-            await asyncio.shield(self._finish(speech.message, interrupted(speech.talk.language, _grown(speech), speech.messages)))
+            await asyncio.shield(
+                self.finish(speech.message, interrupted(speech.talk.language, _grown(speech), speech.messages))
+            )
             raise
         finally:
             del self._streams[thread_id], self._partial[speech.message.id]
             self._stopped.discard(thread_id)
-        await self._finish(speech.message, reply)
+        await self.finish(speech.message, reply)
         return reply.state != "failed"
 
     async def _outcome(self, speech: _Speech, stream: asyncio.Task[None]) -> Answer:
@@ -169,7 +189,7 @@ class Speaking:
             log.info("answer.failed", message=speech.message.id, error=str(error))
             return self._failed(speech, error_sentence(text, error))
         except TokenizerError as error:
-            return self._failed(speech, text("chat.tokenizer", code=error.code))
+            return self._failed(speech, text(f"tokenizer_error.{error.code}", **error.params))
         except Exception:
             log.exception("answer.bug", message=speech.message.id)
             return self._failed(speech, text("error.bug"))
@@ -183,7 +203,7 @@ class Speaking:
     async def _stream(self, speech: _Speech) -> None:
         """Wait for the server where that is needed, then stream; once more where it fails before the first token."""
         for is_last in (False, True):
-            address = await self._addresses.wait_for(speech.talk, lambda note: self._show_waiting(speech, note))
+            address = await self.addresses.wait_for(speech.talk, lambda note: self._show_waiting(speech, note))
             talk = speech.talk
             request = await self.request(
                 talk.base,
@@ -197,7 +217,7 @@ class Speaking:
                 await self._pump(speech, request)
                 return
             except (ServerUnavailable, AdapterMissing):
-                self._addresses.forget(talk.service.host_id)
+                self.addresses.forget(talk.service.host_id)
                 if is_last or speech.text:
                     raise
                 log.info("answer.retried", message=speech.message.id)
@@ -233,7 +253,8 @@ class Speaking:
                 if speech is not None:
                     row.body = BODIES.dump_python(_grown(speech), mode="json")
 
-    async def _finish(self, message: Message, reply: Answer) -> None:
+    async def finish(self, message: Message, reply: Reply) -> None:
+        """Say the last state of a message that was growing."""
         async with self._world.store.transaction() as session:
             thread = await session.get(Thread, message.thread_id)
             if thread is None or await session.get(Message, message.id) is None:

@@ -12,6 +12,7 @@ from bot.replies import BODIES, Answer, Said
 from bot.turns import ThreadRef
 from serving.sampling import SamplingValue
 from storage.models import Message, Model, Service, Thread
+from storage.states import Role
 
 LONGEST_HISTORY = 400
 """Exchanges that are looked at; fewer fit any context."""
@@ -34,7 +35,7 @@ class Talk:
 
     @property
     def served_name(self) -> str:
-        """vLLM's name of whoever is asked."""
+        """VLLM's name of whoever is asked."""
         return self.base.name if self.is_base else served_name(self.model)
 
 
@@ -92,3 +93,20 @@ async def history(session: AsyncSession, message: Message) -> Sequence[BaseMessa
         elif body.state in ("complete", "stopped") and body.markdown:
             messages += [HumanMessage(question), AIMessage(body.markdown)]
     return messages
+
+
+async def last_question(session: AsyncSession, thread_id: str, service_id: str) -> str | None:
+    """What a person last asked a service in a thread, of either speaker."""
+    query = (
+        select(Message)
+        .where(
+            Message.thread_id == thread_id,
+            Message.role == Role.USER,
+            Message.conversation.in_([conversation_key(service_id, "base"), conversation_key(service_id, "tuned")]),
+        )
+        .order_by(Message.position.desc())
+        .limit(1)
+    )
+    message = await session.scalar(query)
+    body = BODIES.validate_python(message.body) if message else None
+    return body.text if isinstance(body, Said) else None

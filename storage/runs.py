@@ -141,3 +141,35 @@ async def points_of(session: AsyncSession, run_id: str) -> Sequence[Progress]:
 async def last_step(session: AsyncSession, run_id: str) -> int:
     """The last step of which a point is kept; 0 where there is none."""
     return await session.scalar(select(func.max(Progress.step)).where(Progress.run_id == run_id)) or 0
+
+
+async def find_retry(session: AsyncSession, run_id: str) -> Run | None:
+    """The newest run that goes on from this one."""
+    query = select(Run).where(Run.resumes_from == run_id).order_by(Run.created_at.desc()).limit(1)
+    return await session.scalar(query)
+
+
+async def retry_run(session: AsyncSession, run: Run, *, thread_id: str) -> Run:
+    """A new run with the plan of an ended one, from its newest checkpoint."""
+    # One that never made a step has no checkpoint of its own: what it began from is the best there is.
+    has_begun = await last_step(session, run.id) > 0
+    again = Run(
+        id=new_id(),
+        experiment_id=run.experiment_id,
+        name=await free_name(session, Run.name, run.name),
+        user_id=run.user_id,
+        thread_id=thread_id,
+        dataset_version_id=run.dataset_version_id,
+        base_model_id=run.base_model_id,
+        spec=run.spec,
+        fills=run.fills,
+        estimate=run.estimate,
+        questions=run.questions,
+        deploys=run.deploys,
+        resumes_from=run.id if has_begun or run.resumes_from is None else run.resumes_from,
+        state=RunState.QUEUED,
+        stop_wanted=False,
+    )
+    session.add(again)
+    await session.flush()
+    return again

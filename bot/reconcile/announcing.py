@@ -55,10 +55,9 @@ async def comparison(
 def _intro(text: Texts, run: Run) -> str:
     if run.started_at is None or run.finished_at is None or not run.estimate:
         return text("comparison.intro")
+    low, high = (text.duration(float(run.estimate[name])) for name in ("seconds_low", "seconds_high"))
     return text(
         "comparison.intro_timed",
         took=text.duration((run.finished_at - run.started_at).total_seconds()),
-        promised=text("unit.range", low=text.duration(low), high=text.duration(high))
-        if (low := float(run.estimate["seconds_low"])) != (high := float(run.estimate["seconds_high"]))
-        else text.duration(low),
+        promised=low if low == high else text("comparison.promised", low=low, high=high),
     )

@@ -88,5 +88,3 @@ class Comparing:
             service = await get_service(session, service_id)
             if service is not None:
                 service.compared = True
-
-

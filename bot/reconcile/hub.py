@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 from bot.stopping import CannotGoOnError
@@ -31,13 +32,13 @@ def fetch(name: str, folder: Path, totals: Callable[[int], None]) -> None:
     import httpx
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-    from huggingface_hub.utils import disable_progress_bars, filter_repo_objects
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
     try:
         siblings = HfApi().model_info(name, files_metadata=True).siblings or []
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in siblings}
-        wanted = list(filter_repo_objects(sizes, allow_patterns=list(NEEDED_FILES)))
+        wanted = [file for file in sizes if any(fnmatch(file, pattern) for pattern in NEEDED_FILES)]
         if not any(file.endswith(".safetensors") for file in wanted):
             raise CannotGoOnError("hub_no_weights", name=name)
         totals(sum(sizes[file] for file in wanted))
@@ -65,7 +66,8 @@ async def in_daemon_thread(work: Callable[[], None]) -> None:
 
     def run() -> None:
         try:
-            outcome.set_result(work())
+            work()
+            outcome.set_result(None)
         except Exception as error:  # noqa: BLE001 # whoever awaits gets it
             outcome.set_exception(error)
         with suppress(RuntimeError):  # the loop has ended before its thread

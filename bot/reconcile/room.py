@@ -8,7 +8,7 @@ from training.checkpoints import CheckpointFacts
 from training.machine import Machine
 
 SERVER_BYTES = 3_000_000_000
-"""What vLLM takes on a CPU besides the weights: its libraries and 1 GB of cache (4 GB were seen with 0.5 GB of them)."""
+"""What vLLM takes on a CPU besides the weights: its libraries and 1 GB of cache (4 GB were seen with 0.5 of them)."""
 
 SETTLED = timedelta(seconds=30)
 """After this long in training, the machine's free memory is what the training leaves."""
