@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -10,6 +11,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from bot.cli import terminal_texts
 from bot.settings import Settings
 from bot.stopping import CannotGoOnError
 from bot.wiring import Application, build
@@ -21,16 +23,25 @@ GRACE_SECONDS = 2
 """How long open connections may take to end."""
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; ``on_ready`` is told the address once a browser can open it.
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; prints one line, the address, once a browser can open it.
 
-    Raises CannotGoOnError where the host is not this machine or the port is taken.
+    Raises CannotGoOnError where the host is not this machine's own or its port is taken.
     """
     if not settings.is_local:
-        raise CannotGoOnError("host_not_local", host=settings.host)
+        raise CannotGoOnError("listen_there", host=settings.host)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
     with listen(settings) as listener:
         async with build(settings) as application, site_of(application) as site:
-            await run(site, listener, lambda: on_ready(address_of(listener)))
+            await run(site, listener, lambda: _say_ready(address_of(listener)))
+
+
+def _say_ready(address: str) -> None:
+    sys.stdout.write(terminal_texts()("web.ready", address=address) + "\n")
+    sys.stdout.flush()
 
 
 @asynccontextmanager
@@ -110,14 +121,14 @@ def stopping(server: uvicorn.Server) -> Iterator[None]:
 
 @contextmanager
 def listen(settings: Settings) -> Iterator[socket.socket]:
-    """A socket on the settings' host and port. Raises CannotGoOnError(``port_in_use``)."""
+    """A socket on the settings' host and port. Raises CannotGoOnError(``use_port``)."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
         except OSError as error:
-            raise CannotGoOnError("port_in_use", port=settings.port) from error
+            raise CannotGoOnError("use_port", port=settings.port) from error
         listener.set_inheritable(False)
         yield listener
 

@@ -1,0 +1,82 @@
+"""Foreign pages cannot drive the local server."""
+
+import httpx
+import pytest
+from fastapi import FastAPI, WebSocket
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from bot.settings import LOCAL_HOSTS
+from chainlit_app.guard import Guard
+
+site = FastAPI()
+
+
+@site.post("/act")
+async def act() -> dict[str, bool]:
+    return {"done": True}
+
+
+@site.websocket("/socket")
+async def echo(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_text("hello")
+    await socket.close()
+
+
+guarded = Guard(site, hosts=LOCAL_HOSTS)
+
+
+async def post(*, host: str, origin: str | None) -> httpx.Response:
+    headers = {"host": host} | ({"origin": origin} if origin else {})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://ours") as client:
+        return await client.post("/act", headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("localhost:8000", "http://localhost:8000"),
+        ("[::1]:8000", "http://[::1]:8000"),
+        ("127.0.0.1:8000", None),
+    ],
+)
+async def test_our_own_pages_come_in(host: str, origin: str | None) -> None:
+    assert (await post(host=host, origin=origin)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("evil.example:8000", None),  # a foreign name that was made to point here
+        ("evil.example", "http://evil.example"),
+        ("127.0.0.1:8000", "https://evil.example"),
+        ("127.0.0.1:8000", "http://127.0.0.1:9999"),  # another server of this machine
+        ("127.0.0.1:8000", "null"),  # a sandboxed frame
+        ("localhost.evil.example", None),
+        ("", None),
+    ],
+)
+async def test_others_do_not(host: str, origin: str | None) -> None:
+    assert (await post(host=host, origin=origin)).status_code == 403
+
+
+async def test_the_policy_lets_no_request_leave() -> None:
+    policy = (await post(host="127.0.0.1:8000", origin=None)).headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "connect-src 'self' ws://127.0.0.1:8000" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "http:" not in policy.replace("http://127.0.0.1:8000", "")
+
+
+def test_sockets_are_guarded_too() -> None:
+    client = TestClient(guarded)
+    address = "ws://127.0.0.1:8000/socket"
+    with client.websocket_connect(address, headers={"origin": "http://127.0.0.1:8000"}) as socket:
+        assert socket.receive_text() == "hello"
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.websocket_connect(address, headers={"origin": "https://evil.example"}),
+    ):
+        pass
