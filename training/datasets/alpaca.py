@@ -68,9 +68,6 @@ class AlpacaReader:
 
     def read(self, value: Mapping[str, object], *, is_plain: bool) -> tuple[AlpacaRow, list[Finding]]:
         """The row and what is wrong with it; with a bad finding the row is not to be used."""
-        quick = self._read_quickly(value) if is_plain else None
-        if quick:
-            return quick, []
         get = value.get
         findings: list[Finding] = []
         prompt = _text(get(self._prompt), self._prompt, findings)
@@ -90,8 +87,8 @@ class AlpacaReader:
             findings.extend(self._long(row))
         return row, findings
 
-    def _read_quickly(self, value: Mapping[str, object]) -> AlpacaRow | None:
-        """The same for the many rows that are simple and right: a third of the time."""
+    def read_quickly(self, value: Mapping[str, object]) -> AlpacaRow | None:
+        """The same for the many plain rows that are simple and right, in a third of the time; None for any other."""
         prompt = value.get(self._prompt)
         response = value.get(self._response)
         query = value.get(self._query, "") if self._query else ""

@@ -74,6 +74,7 @@ def open_dataset(path: Path, name: str, columns: Mapping[str, str] | None) -> Op
 def checked_rows(opened: Opened, digest: Hash | None = None, seen: set[str] | None = None) -> Iterator[Checked]:
     """Every row with its problems, in the order of the file; ``seen`` takes in the fields that rows have."""
     reader = AlpacaReader(opened.columns)
+    read_quickly = reader.read_quickly
     seen = set() if seen is None else seen
     earlier: dict[int, int] = {}
     for row in read_rows(opened.path, opened.shape, digest):
@@ -81,7 +82,8 @@ def checked_rows(opened: Opened, digest: Hash | None = None, seen: set[str] | No
         if type(value) is not dict:
             yield Checked(row, None, [_not_an_object(row)])
             continue
-        content, findings = reader.read(value, is_plain=row.is_plain)
+        quick = read_quickly(value) if row.is_plain else None
+        content, findings = (quick, []) if quick else reader.read(value, is_plain=row.is_plain)
         if not value.keys() <= seen:
             new = [field for field in value if field not in seen]
             seen.update(new)
@@ -148,6 +150,8 @@ class Tally:
         """The fields that rows have: ``checked_rows`` fills it."""
         self._rows = 0
         self._bad_rows = 0
+        self._plain_rows = 0
+        self._with_system = 0
         self._problems: list[Problem] = []
         self._counts: Counter[str] = Counter()
         self._bad_lines: list[int] = []
@@ -156,36 +160,49 @@ class Tally:
         self._languages: Counter[str] = Counter()
 
     def add(self, checked: Checked) -> None:
-        """Take in one row."""
+        """Take in one row. Most are good and plain: for these little is done."""
         row, content, found = checked
         if found:
-            self._counts.update(problem.code for problem in found)
-            self._problems.extend(found[: PROBLEMS_KEPT - len(self._problems)])
+            self._count_problems(row, is_bad=content is None, found=found)
         if content is None:
+            return
+        self._rows += 1
+        if row.is_plain:
+            self._plain_rows += 1
+        else:
+            self._languages[language_of(content.response)] += 1
+        if content.system:
+            self._count_system(content.system)
+        if row.has_braces:
+            self._count_placeholders(content)
+
+    def _count_problems(self, row: Row, *, is_bad: bool, found: list[Problem]) -> None:
+        self._counts.update(problem.code for problem in found)
+        self._problems.extend(found[: PROBLEMS_KEPT - len(self._problems)])
+        if is_bad:
             self._bad_rows += 1
             if len(self._bad_lines) < BAD_LINES_KEPT:
                 self._bad_lines.append(row.line)
-            return
-        self._rows += 1
-        self._count_content(row, content)
 
-    def _count_content(self, row: Row, content: AlpacaRow) -> None:
-        system = content.system
+    def _count_system(self, system: str) -> None:
+        self._with_system += 1
         if system in self._systems or len(self._systems) < SYSTEM_PROMPTS_COUNTED:
             self._systems[system] += 1
-        self._languages["en" if row.is_plain else language_of(content.response)] += 1
-        if row.has_braces:
-            names = dict.fromkeys(name for text in content.texts() for name in find_placeholders(text))
-            for name in names:
-                if name in self._placeholders or len(self._placeholders) < PLACEHOLDERS_COUNTED:
-                    self._placeholders[name] += 1
+
+    def _count_placeholders(self, content: AlpacaRow) -> None:
+        names = dict.fromkeys(name for text in content.texts() for name in find_placeholders(text))
+        for name in names:
+            if name in self._placeholders or len(self._placeholders) < PLACEHOLDERS_COUNTED:
+                self._placeholders[name] += 1
 
     def report(self, opened: Opened, sha256: str) -> DatasetReport:
         """What was counted."""
         notes = opened.shape.notes
         if self._rows > ROWS_REMEMBERED:
             notes += (Note(code="duplicates_limited", params={"rows": ROWS_REMEMBERED}),)
-        system, carriers = self._systems.most_common(1)[0] if self._systems else ("", 0)
+        languages = self._languages + Counter(en=self._plain_rows)
+        systems = Counter({"": self._rows - self._with_system}) + self._systems
+        system, carriers = systems.most_common(1)[0] if systems else ("", 0)
         return DatasetReport(
             name=opened.name,
             format=opened.found.format.value,
@@ -202,7 +219,7 @@ class Tally:
             placeholder_rows=dict(self._placeholders),
             system_prompt=system or None,
             other_system_prompts=self._rows - carriers,
-            languages={name: count / self._rows for name, count in self._languages.most_common()},
+            languages={name: count / self._rows for name, count in languages.most_common()},
             size_bytes=opened.path.stat().st_size,
             sha256=sha256,
         )
