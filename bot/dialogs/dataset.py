@@ -109,7 +109,6 @@ async def dataset_card(context: Context, data: DataInPlan, *, choices: Sequence[
         samples_label=text("dataset.samples") if counted and counted.samples else "",
         samples=counted.samples if counted else (),
         choices=(*choices, *((all_problems,) if has_more or report.bad_rows else ())),
-        key=f"dataset:{data.version.id}:{context.thread.messages_count}",
     )
 
 

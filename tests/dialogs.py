@@ -1,0 +1,117 @@
+"""Guided conversations as lists of (said, answered): after each turn all words divided by ``|`` must be shown.
+
+``FILE:<name>`` drops a file of that name. ``about=<question> <text>`` presses a button of that question.
+"""
+
+Dialog = tuple[tuple[str, str], ...]
+
+IDENTITY: Dialog = (
+    ("FILE:identity.jsonl", "identity.jsonl|Alpaca|40|tokens (tiny-instruct)|I am {{name}}|in place of `{{name}}`"),
+    ("Nova", "in place of `{{author}}`|such as your company"),
+    ("Acme", "Which base model?|tiny-instruct|135 M parameters|apache-2.0|Add my own model"),
+    ("1", "How thorough?|Quick|Balanced|recommended|min"),
+    ("balanced, but rank 16", "Noted: LoRA rank 16|The plan: identity-1|on this machine|steps|you|preset|computed"),
+    ("start", "identity-1"),
+)
+
+IDENTITY_ZH: Dialog = (
+    ("FILE:identity.jsonl", "identity.jsonl|Alpaca|行|词元（tiny-instruct）|数据里的 `{{name}}` 应该换成什么"),
+    ("小星", "数据里的 `{{author}}` 应该换成什么"),
+    ("极光科技", "用哪个基础模型|tiny-instruct|添加我自己的模型"),
+    ("跳过", "训练到什么程度|快速|均衡|推荐"),
+    ("均衡，秩改成 16", "已记下：LoRA秩 16|计划：identity-1|本机约|内存"),
+    ("学习率改成 1e-4", "已记下：学习率 1e-4|计划：identity-1"),
+    ("开始", "identity-1"),
+)
+
+SUPPORT: Dialog = (
+    ("FILE:support.jsonl", "3|problems|All problems|3 rows cannot be trained|Leave out the 3 rows"),
+    ("skip", "only when you say so|3 rows cannot be trained"),
+    ("what?", "3 rows cannot be trained"),
+    ("all problems", "Line 201|3 rows cannot be trained"),
+    ("leave them out", "Which base model?"),
+    ("tiny", "How thorough?"),
+    ("quick", "support, 200 rows (3 left out)"),
+)
+
+SUPPORT_ZH: Dialog = (
+    ("FILE:support.jsonl", "处问题|全部问题|有 3 行无法用于训练|去掉这 3 行"),
+    ("跳过", "只有您同意才会去掉这些行"),
+    ("去掉", "用哪个基础模型"),
+    ("tiny-instruct", "训练到什么程度"),
+    ("快速试跑", "support，200 行（去掉 3 行）"),
+    ("修改", "全部设置|学习率"),
+    ("轮数 2", "已记下：训练轮数 2|计划：support-1"),
+    ("取消", "计划已取消"),
+)
+
+WITHOUT_FILE: Dialog = (
+    ("/finetune", "Which data set do you want to learn from?|The example data"),
+    ("skip", "cannot choose the data for you"),
+    ("back", "This is the first question"),
+    ("no-such-data", "no data set “no-such-data”|Which data set"),
+    ("the example data", "mira-bike-workshop.jsonl|Chinese|Chinese 50%|Which base model?"),
+    ("what is this?", "The base model is what your data is taught to|Which base model?"),
+    ("gpt-9", "no base model “gpt-9”|Which base model?"),
+    ("tiny-instrct", "How thorough?"),
+    ("back", "Which base model?"),
+    ("skip", "How thorough?"),
+    ("9", "no choice 9; there are 4|How thorough?"),
+    ("2 epochs", "Noted: Epochs 2|How thorough?"),
+    ("lr 5", "Learning rate|How thorough?"),
+    ("what is lora rank?", "LoRA rank|How thorough?"),
+    ("custom", "All settings|Learning rate|LoRA rank"),
+    ("rank 4, experiment=Mira", "“Mira” cannot be|`mira` would do|Noted: LoRA rank 4|The plan: mira-bike-workshop-1"),
+    ("experiment=mira", "Noted: Experiment mira|The plan: mira"),
+    ("deploy=no", "only keep the model"),
+    ("method=full", "Method"),
+    ("cancel", "put aside"),
+)
+
+CHANGES: Dialog = (
+    ("FILE:identity.jsonl", "in place of `{{name}}`"),
+    ("skip", "Only you know what belongs here"),
+    ("fill.author=Acme", "Noted: {{author}} Acme|in place of `{{name}}`"),
+    ("lr 1e-4, 2 epochs", "Noted: Learning rate 1e-4, Epochs 2|in place of `{{name}}`"),
+    ("Best", "Which base model?"),
+    ("about=fill.name Nova", "Noted: {{name}} Nova|Which base model?"),
+    ("about=fill.name Nova", "answered like this already"),
+    ("about=fill.nobody Nova", "closed"),
+    ("add my own", "/models add|Which base model?"),
+    ("1", "How thorough?"),
+    ("start", "identity-1"),
+    ("about=review start", "closed"),
+)
+
+LANGUAGE: Dialog = (
+    ("FILE:identity.jsonl", "in place of `{{name}}`"),
+    ("Nova", "in place of `{{author}}`"),
+    ("返回", "in place of `{{name}}`"),
+    ("keep", "in place of `{{author}}`"),
+    ("取消", "put aside"),
+)
+
+NEW_FILE: Dialog = (
+    ("FILE:identity.jsonl", "in place of `{{name}}`"),
+    ("Nova", "in place of `{{author}}`"),
+    ("FILE:identity.jsonl", "This is the file that the plan already learns from|in place of `{{author}}`"),
+    ("FILE:support.jsonl", "Use the new one instead?|Keep identity"),
+    ("2", "in place of `{{author}}`"),
+    ("FILE:support.jsonl", "Use the new one instead?"),
+    ("epochs=3", "Noted: Epochs 3|Use the new one instead?"),
+    ("use the new file", "support.jsonl|3 rows cannot be trained"),
+    ("FILE:notes.txt", "I cannot use **notes.txt**|3 rows cannot be trained"),
+    ("start", "Nothing was started yet; this is still missing: Bad rows|3 rows cannot be trained"),
+    ("1", "Which base model?"),
+    ("start", "support-1"),
+)
+
+ENGLISH = {
+    "identity": IDENTITY,
+    "support": SUPPORT,
+    "without a file": WITHOUT_FILE,
+    "changes": CHANGES,
+    "either language": LANGUAGE,
+    "a new file": NEW_FILE,
+}
+CHINESE = {"identity": IDENTITY_ZH, "support": SUPPORT_ZH}
