@@ -10,15 +10,16 @@ from training.datasets import Problem
 from training.findings import Finding
 from training.spec import PARAMETERS, InvalidValue, format_value
 
-ID_TEXTS = {
-    "format": "format",
-    "use": "use",
-    "column": "column",
-    "reason": "json_reason",
-    "found": "json_type",
-    "expected": "json_type",
-}
-"""Parameters of data set codes that are ids with a text of their own, and the prefix of that text."""
+
+def _id_text(name: str, value: object) -> str | None:
+    """Parameters of data set codes that are ids with a text of their own, and the id of that text."""
+    return {
+        "format": f"format.{value}",
+        "use": f"use.{value}",
+        "column": f"column.{value}",
+        "reason": f"json_reason.{value}",
+        "found": f"json_type.{value}",
+    }.get(name)
 
 
 def sentence(text: Texts, message_id: str, values: Mapping[str, Any]) -> str:
@@ -27,9 +28,9 @@ def sentence(text: Texts, message_id: str, values: Mapping[str, Any]) -> str:
 
 
 def _worded(text: Texts, name: str, value: object) -> object:
-    prefix = ID_TEXTS.get(name)
-    if prefix and f"{prefix}.{value}" in text:
-        return text(f"{prefix}.{value}")
+    id_text = _id_text(name, value)
+    if id_text and id_text in text:
+        return text(id_text)
     if name == "n" or isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if name.endswith("_bytes"):

@@ -32,7 +32,7 @@ def test_columns_are_detected(fields: list[str], columns: dict[str, str]) -> Non
 def test_what_the_person_gave_goes_over_what_was_detected() -> None:
     chosen = choose_columns(["instruction", "output", "better"], {"response": "better"})
     assert (chosen["prompt"], chosen["response"]) == ("instruction", "better")
-    assert "query" not in choose_columns(["instruction", "input", "output"], {"query": ""})
+    assert choose_columns(["instruction", "input", "output"], {"query": ""})["query"] == ""
     assert choose_columns(["input", "output"], {"prompt": "input", "query": ""})["prompt"] == "input"
 
 
@@ -62,6 +62,17 @@ def test_fields_of_any_name_can_be_mapped(tmp_path: Path) -> None:
     assert report.columns == {"prompt": "ask", "query": "also", "response": "say"}
     (conversation,) = conversations(path, report, fills={})
     assert [message.content for message in conversation.messages] == ["a\nc", "b"]
+
+
+def test_the_mapping_of_a_report_says_the_same_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"instruction": "a", "input": "b", "output": "c"}\n', encoding="utf-8")
+    report = check(path, name=path.name, columns={"query": ""})
+    again = check(path, name=path.name, columns=report.columns)
+    assert again.columns == report.columns == {"prompt": "instruction", "query": "", "response": "output"}
+    assert report.problem_counts == {"unknown_field": 1}
+    (conversation,) = conversations(path, again, fills={})
+    assert conversation.messages[0].content == "a"
 
 
 def test_an_optional_column_that_begins_late_is_used(tmp_path: Path) -> None:

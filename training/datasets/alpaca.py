@@ -59,7 +59,7 @@ class AlpacaReader:
     """Reads rows under a mapping of columns."""
 
     def __init__(self, columns: Mapping[str, str]) -> None:
-        self.fields = frozenset(columns.values())
+        self.fields = frozenset(field for field in columns.values() if field)
         self._prompt = columns[Column.PROMPT]
         self._response = columns[Column.RESPONSE]
         self._query = columns.get(Column.QUERY)

@@ -207,7 +207,7 @@ class Tally:
             name=opened.name,
             format=opened.found.format.value,
             use=opened.found.use.value,
-            columns={column: field for column, field in opened.columns.items() if field in self.fields},
+            columns={column: field for column, field in opened.columns.items() if not field or field in self.fields},
             rows=self._rows,
             bad_rows=self._bad_rows,
             problems=tuple(self._problems),

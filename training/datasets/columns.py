@@ -42,7 +42,8 @@ def detect_columns(fields: Sequence[str]) -> dict[str, str]:
 
 
 def choose_columns(fields: Sequence[str], given: Mapping[str, str] | None) -> dict[str, str]:
-    """The columns to read: what the person gave, over what is detected; an empty field takes a column away.
+    """The columns to read: what the person gave, over what is detected; an empty field takes a column away,
+    and stays in the mapping, so that the same mapping says the same again.
 
     The optional columns are read under their own names even where the first rows do not have them.
     DatasetError: ``unknown_column``, ``column_needed``, ``field_used_twice``.
@@ -58,8 +59,8 @@ def choose_columns(fields: Sequence[str], given: Mapping[str, str] | None) -> di
         own_name = NAMES[column][0]
         if column not in REQUIRED and column not in columns and own_name not in taken:
             columns[column.value] = own_name
-    columns = {column.value: columns[column] for column in Column if columns.get(column)}
-    _refuse_wrong(columns)
+    columns = {column.value: columns[column] for column in Column if column in columns}
+    _refuse_wrong({column: field for column, field in columns.items() if field})
     return columns
 
 

@@ -11,18 +11,24 @@ from training.datasets.report import DatasetError, DatasetReport
 from training.datasets.rows import read_rows
 
 
-def conversations(path: Path, report: DatasetReport, *, fills: Mapping[str, str]) -> Iterator[Conversation]:
-    """The good rows of a checked file, in its order, with their placeholders filled.
+def conversations(
+    path: Path, report: DatasetReport, *, fills: Mapping[str, str], every: int = 1
+) -> Iterator[Conversation]:
+    """The good rows of a checked file (or ``every`` n-th), in its order, with their placeholders filled.
 
     A row is good here exactly when ``check`` counts it so. DatasetError("unfilled_placeholder") for a placeholder that
     ``fills`` does not name; ``fills[name] == "{{name}}"`` keeps it as it is (``placeholders.kept``).
     """
     reader = AlpacaReader(report.columns)
+    good = 0
     for row in read_rows(path, look_at(path, report.name)):
         if not isinstance(row.value, dict):
             continue
         content, findings = reader.read(row.value, is_plain=row.is_plain)
         if any(finding.severity == "bad" for finding in findings):
+            continue
+        good += 1
+        if (good - 1) % every:
             continue
         conversation = content.conversation(row.number)
         yield filled(conversation, fills, row.line) if row.has_braces else conversation

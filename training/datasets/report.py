@@ -68,7 +68,8 @@ class DatasetReport:
     format: str
     use: str
     columns: Mapping[str, str]
-    """Column (``training.datasets.columns.Column``) -> field of the file, for those in use."""
+    """Column (``training.datasets.columns.Column``) -> field of the file, for those in use. An empty field: the person
+    took the column away."""
     rows: int
     """Rows that can be trained."""
     bad_rows: int
