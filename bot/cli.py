@@ -3,7 +3,6 @@
 import asyncio
 import importlib
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from bot.settings import Settings, read_settings
+from bot.settings import read_settings
 from bot.stopping import CannotGoOnError
 from bot.texts import Texts, nearest_language, texts
 
@@ -49,10 +48,7 @@ def up(
     from bot.logs import configure_logs
 
     settings = read_settings(host=host, port=port, home=home)
-    if not settings.is_local:
-        raise CannotGoOnError("listen_there", host=settings.host)
     with server_lock(settings):
-        require_free_port(settings)
         configure_logs(settings)
         importlib.import_module(WEB_FACE).serve(settings)
 
@@ -121,20 +117,6 @@ def doctor(home: Home = None, as_json: AsJson = False) -> None:
     findings = asyncio.run(diagnose(read_settings(home=home)))
     print_diagnosis(findings, as_json=as_json, text=terminal_texts())
     raise typer.Exit(int(any(finding.state == "bad" for finding in findings)))
-
-
-def require_free_port(settings: Settings) -> None:
-    """Raise CannotGoOnError where somebody else listens already."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        # As servers do: a port whose last connections are still closing is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except PermissionError:
-            raise CannotGoOnError("take_port", port=settings.port) from None
-        except OSError:
-            raise CannotGoOnError("use_port", port=settings.port) from None
 
 
 def language_of_terminal() -> str:

@@ -23,7 +23,8 @@ KEPT_FILES = 3
 
 
 def configure_logs(settings: Settings, *, process: Literal["server", "terminal"] = "server") -> None:
-    """Send every log of this process to ``<process>.log`` of the home, and the server's to stderr too.
+    """Send every log of this process to ``<process>.log`` of the home, and the server's to stderr too: warnings for a
+    person, everything as JSON for whoever collects it.
 
     A file has one writer (it is rotated), and nothing is written between the lines of a conversation.
     """
@@ -36,6 +37,9 @@ def configure_logs(settings: Settings, *, process: Literal["server", "terminal"]
     if process == "server":
         terminal = logging.StreamHandler(sys.stderr)
         terminal.setFormatter(_formatter(_terminal_renderer(settings)))
+        if settings.log_format == "human":
+            # A person reads the address; everything else is in the file.
+            terminal.setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level.upper())))
         handlers.append(terminal)
     _take_over(handlers, settings.log_level.upper())
     structlog.configure(

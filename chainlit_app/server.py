@@ -121,12 +121,14 @@ def stopping(server: uvicorn.Server) -> Iterator[None]:
 
 @contextmanager
 def listen(settings: Settings) -> Iterator[socket.socket]:
-    """A socket on the settings' host and port. Raises CannotGoOnError(``use_port``)."""
+    """A socket on the settings' host and port. Raises CannotGoOnError(``use_port`` or ``take_port``)."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
+        except PermissionError as error:
+            raise CannotGoOnError("take_port", port=settings.port) from error
         except OSError as error:
             raise CannotGoOnError("use_port", port=settings.port) from error
         listener.set_inheritable(False)

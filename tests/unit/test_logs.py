@@ -33,7 +33,19 @@ def test_an_event_is_one_json_line_with_its_ids(settings: Settings, capsys: pyte
     (line,) = lines(settings)
     assert (line["event"], line["run"], line["attempt"], line["level"]) == ("run.submitted", "r1", 2, "info")
     assert str(line["timestamp"]).endswith("Z")
-    assert "run.submitted" in capsys.readouterr().err
+    assert capsys.readouterr().err == ""
+
+
+def test_a_person_sees_warnings_and_a_collector_sees_all(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(settings)
+    structlog.get_logger("bot.test").warning("disk.low", free_bytes=3)
+    assert "disk.low" in capsys.readouterr().err
+
+    configure_logs(read_settings(home=tmp_path, log_format="json"))
+    structlog.get_logger("bot.test").info("run.submitted")
+    assert json.loads(capsys.readouterr().err)["event"] == "run.submitted"
 
 
 def test_secrets_and_long_values_stay_out(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
