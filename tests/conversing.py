@@ -18,6 +18,7 @@ from bot.dialogs import dataset, experiment, general
 from bot.draft import Draft
 from bot.replies import Choice, Question, Reply, Review, RunCard
 from bot.settings import Settings
+from bot.speaking import Speaking
 from bot.turns import ThreadRef, Turn, Upload
 from bot.world import World
 from storage.artifacts import Artifacts
@@ -75,7 +76,8 @@ class Bench:
             uploads=tuple(upload(path) for path in files),
             language=language,
         )
-        self.went_well = await Assistant(self.world, delivery, HANDLERS).handle(turn)
+        speaking = Speaking(self.world, delivery)
+        self.went_well = await Assistant(self.world, delivery, speaking, HANDLERS).handle(turn)
         shown = {shown_id: reply for _, shown_id, reply in self.face.showings[before:]}
         return list(shown.values())
 

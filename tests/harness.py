@@ -1,7 +1,7 @@
 """The real assistant over a real SQLite database, with fakes behind the two engine ports."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -83,8 +83,9 @@ async def harness(home: Path) -> AsyncIterator[Harness]:
     from tests.fakes import FakeRuns
 
     settings = Settings(home=home)
-    with FakeModelServer() as servers:
-        async with assemble(settings, runs=FakeRuns(), servers=servers) as application:
+    runs = FakeRuns(settings.artifacts_root)
+    with closing(FakeModelServer()) as servers:
+        async with assemble(settings, runs=runs, servers=servers) as application:
             face = RecordingFace()
             application.faces["test"] = face
             yield Harness(application=application, face=face)

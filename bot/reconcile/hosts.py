@@ -33,7 +33,7 @@ class HostsLoop:
         """What this process asked for: the first pass of a new process asks again, which changes nothing."""
 
     async def once(self) -> Mapping[str, HostStatus]:
-        """Act on every host; returns those that were left as they are, with what was found of them."""
+        """Act on every host; returns those that are starting or ready, with what was found of them."""
         yields_to = await self._wishes.update()
         async with self._world.store.reading() as session:
             hosts = await all_hosts(session)
@@ -46,8 +46,10 @@ class HostsLoop:
             status = observed.get(host.id)
             if host.wanted is Wish.DOWN or yields_to is not None:
                 await self._stop(host, status)
-            elif await self._keep_up(host, host_spec(self._world, host, bases[host.id]), status) and status:
-                settled[host.id] = status
+            else:
+                status = await self._keep_up(host, host_spec(self._world, host, bases[host.id]), status)
+                if status is not None:
+                    settled[host.id] = status
         return settled
 
     async def stop_all(self) -> None:
@@ -63,23 +65,22 @@ class HostsLoop:
         self._started.pop(host.id, None)
         await self._record(host, HostState.STOPPED)
 
-    async def _keep_up(self, host: Host, spec: HostSpec, status: HostStatus | None) -> bool:
-        """Whether the host was left as it is."""
+    async def _keep_up(self, host: Host, spec: HostSpec, status: HostStatus | None) -> HostStatus | None:
+        """What was found of a host that is well; None of one that is not."""
         if host.state is HostState.FAILED and (status is None or status.state is not HostState.READY):
-            return True  # given up
+            return None  # given up
         if self._started.get(host.id) != spec and not _is_waiting(host):
-            is_adopted = status is not None and host.id not in self._started
             if not await self._start(spec):
                 await self._count_failure(host, "not_started")
-            elif not is_adopted:
-                await self._record(host, HostState.STARTING)
-            return False
+                return None
+            # One that was up already is left as it was, so that a new process goes on at once where the last one ended.
+            status = (await asyncio.to_thread(self._world.servers.observe)).get(host.id)
         if status is None or status.state is HostState.FAILED:
             await self._mend(host, spec, status)
-            return False
+            return None
         settings = _without_failures(host.settings) if status.state is HostState.READY else None
         await self._record(host, status.state, settings=settings)
-        return True
+        return status
 
     async def _start(self, spec: HostSpec) -> bool:
         try:
@@ -104,6 +105,7 @@ class HostsLoop:
         failures = int(host.settings.get("failures", 0)) + 1
         log.warning("host.failed", host=host.id, failures=failures, reason=reason)
         if failures >= MOST_FAILURES:
+            self._started.pop(host.id, None)
             await self._record(host, HostState.FAILED, reason=reason, settings=_without_failures(host.settings))
             return
         later = (now() + RETRY_AFTER[failures - 1]).isoformat()

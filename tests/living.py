@@ -1,0 +1,107 @@
+"""A whole product over fakes: a base model is here, a run can be begun with one line, the loops are moved by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import select
+
+from bot.reconcile import Loops, is_under_way
+from bot.replies import Answer, Notice, Reply, RunCard
+from bot.speaking import Speaking
+from storage.models import Base, Message, Run, Thread
+from tests.conversing import add_base_model, identity
+from tests.fake_runs import FakeRuns
+from tests.fake_vllm import FakeModelServer
+from tests.harness import Harness, harness
+
+BEGIN = "/finetune fill.name=Nova fill.author=Acme base_model=tiny-instruct preset=quick start"
+
+Row = TypeVar("Row", bound=Base)
+Kind = TypeVar("Kind", bound=Reply)
+
+
+@dataclass(kw_only=True)
+class Living:
+    """One application with the test's hand on its engines."""
+
+    house: Harness
+    data: Path
+    loops: Loops
+
+    @property
+    def runs(self) -> FakeRuns:
+        runs = self.house.application.world.runs
+        assert isinstance(runs, FakeRuns)
+        return runs
+
+    @property
+    def servers(self) -> FakeModelServer:
+        servers = self.house.application.world.servers
+        assert isinstance(servers, FakeModelServer)
+        return servers
+
+    def restart(self) -> None:
+        """As after a kill: what the loops remembered is gone, the world and the database are there."""
+        application = self.house.application
+        speaking = Speaking(application.world, application.delivery)
+        self.loops = Loops(application.world, application.delivery, speaking, woken=asyncio.Event())
+
+    async def begin(self, options: str = "", *, thread: str = "thread-1") -> Run:
+        """Begin a run with one line; it is queued."""
+        await self.house.say(f"{BEGIN} {options}", files=[self.data], thread=thread)
+        return (await self.rows(Run))[-1]
+
+    async def finish(self) -> None:
+        """Let what is queued be trained, served and compared."""
+        for _ in range(4):
+            await self.loops.once()
+            self.runs.finish()
+        for _ in range(5):
+            await self.loops.once()
+
+    async def rows(self, kind: type[Row]) -> list[Row]:
+        """All rows of a table, oldest first."""
+        async with self.house.application.world.store.reading() as session:
+            rows = (await session.scalars(select(kind))).all()
+        return sorted(rows, key=lambda row: row.created_at)  # type: ignore[attr-defined]
+
+    async def row(self, kind: type[Row]) -> Row:
+        """The newest row of a table."""
+        return (await self.rows(kind))[-1]
+
+    async def is_busy(self, thread: str = "thread-1") -> bool:
+        async with self.house.application.world.store.reading() as session:
+            row = await session.scalar(select(Thread).where(Thread.face_key == thread))
+            return row is not None and await is_under_way(session, row.id)
+
+    def shown(self, kind: type[Kind], thread: str = "thread-1") -> list[Kind]:
+        """What a thread shows now of one kind, from top to bottom."""
+        return [reply for reply in self.house.face.visible(thread) if isinstance(reply, kind)]
+
+    def card(self, key: str, thread: str = "thread-1") -> RunCard:
+        """The card of a key's kind (``run``, ``service``, ``model``) that a thread shows last."""
+        return [card for card in self.shown(RunCard, thread) if (card.key or "").startswith(key)][-1]
+
+    def notices(self, thread: str = "thread-1") -> list[str]:
+        return [notice.text for notice in self.shown(Notice, thread)]
+
+    def answers(self, thread: str = "thread-1") -> list[Answer]:
+        return self.shown(Answer, thread)
+
+    async def execute(self, change: Callable[[list[Message]], None]) -> None:
+        """Change messages behind everybody's back."""
+        async with self.house.application.world.store.transaction() as session:
+            change(list((await session.scalars(select(Message))).all()))
+
+
+@asynccontextmanager
+async def living(home: Path) -> AsyncIterator[Living]:
+    """A fresh home with one base model, ``tiny-instruct``."""
+    async with harness(home) as house:
+        world = house.application.world
+        await add_base_model(world.store, world.settings.models_folder / "tiny-instruct")
+        yield Living(house=house, data=identity(home / "identity.jsonl"), loops=house.application.loops)
