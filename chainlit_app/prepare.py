@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bot.settings import Settings
 from bot.texts import Texts, texts
+from chainlit_app.lean import leave_out_tracing
 
 PUBLIC = Path(__file__).parent / "public"
 
@@ -69,7 +70,7 @@ def prepare(settings: Settings) -> None:
     os.environ["CHAINLIT_AUTH_SECRET"] = read_secret(settings.secret_path)
     # Cookies do not know ports: servers of two homes on one machine must not take each other's.
     os.environ["CHAINLIT_AUTH_COOKIE_NAME"] = f"tunesmith_{sha256(str(settings.home).encode()).hexdigest()[:8]}"
-    os.environ["TRACELOOP_TELEMETRY"] = "false"
+    leave_out_tracing()
 
 
 def make_public(folder: Path) -> None:

@@ -64,12 +64,15 @@ function Form({ id, title, intro, sections, submit_label, choices, is_submitted,
   const [pressed, press] = usePress(act, [sections, is_submitted])
   const form = useRef(null)
   const given = JSON.stringify(sections)
+  const before = useRef(given)
   useEffect(() => {
+    if (before.current === given) return
+    before.current = given
     setValues(valuesOf(sections))
     form.current?.querySelector("[aria-invalid]")?.focus()
   }, [given])
   const isDisabled = is_submitted || pressed !== null
-  const change = (name, value) => setValues((before) => ({ ...before, [name]: value }))
+  const change = (name, value) => setValues((typed) => ({ ...typed, [name]: value }))
   const submit = (event) => {
     event.preventDefault()
     press({ about: id, answers: values }, "submit")

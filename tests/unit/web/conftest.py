@@ -1,26 +1,14 @@
-"""Chainlit reads its folder while it is imported: it gets one of its own here, before any test module is read."""
+"""A real database for the web face's own code."""
 
-import atexit
-import shutil
-import tempfile
-import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+import tests.web_chainlit  # noqa: F401  # before any test module of this folder imports Chainlit
 from bot.settings import Settings
-from chainlit_app.prepare import prepare
 from storage.migrations import upgrade
 from storage.store import Store
-
-HOME = Path(tempfile.mkdtemp(prefix="tunesmith-web-"))
-atexit.register(shutil.rmtree, HOME, ignore_errors=True)
-prepare(Settings(home=HOME))
-with warnings.catch_warnings():
-    # Chainlit's own dependencies are not warning-free.
-    warnings.simplefilter("ignore")
-    import chainlit.server  # noqa: F401  # the import is what matters
 
 
 @pytest.fixture

@@ -3,15 +3,17 @@
 import json
 import re
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from bot.settings import Settings
 from bot.texts import LANGUAGES, texts
+from chainlit_app.lean import NoTracing
 from chainlit_app.page import localised
 from chainlit_app.prepare import CONFIG, PUBLIC, make_public, prepare, read_secret, translation
-from tests.unit.web.conftest import HOME
+from tests.web_chainlit import HOME
 
 
 def test_elements_get_their_common_part(tmp_path: Path) -> None:
@@ -58,6 +60,10 @@ def test_chainlit_took_our_configuration() -> None:
     assert config.ui.name == "Tunesmith"
     assert not config.features.edit_message
     assert config.project.allow_origins == []
+
+
+def test_no_tracing_is_loaded() -> None:
+    assert sys.modules["literalai.client"].__dict__["Traceloop"] is NoTracing
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
