@@ -61,7 +61,7 @@ class Page:
     async def say(self, text: str, *, files: tuple[str, ...] = (), command: str | None = None) -> str:
         """Write a message; returns its id."""
         message_id = str(uuid4())
-        message = {"id": message_id, "type": "user_message", "output": text, "createdAt": "2026-11-25T00:00:00Z"}
+        message: Json = {"id": message_id, "type": "user_message", "output": text, "createdAt": "2026-11-25T00:00:00Z"}
         message |= {"threadId": "", "name": "local", "command": command}
         self.take("new_message", message)
         references = [{"id": file_id} for file_id in files]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 import aiohttp
@@ -15,10 +16,14 @@ from bot.commands import COMMANDS
 from bot.replies import Answer, Choice, Text
 from bot.turns import ThreadRef, Turn
 from tests.integration.web.conftest import Web
-from tests.web_page import open_page
+from tests.web_page import Page, open_page
 
 ROWS = [{"instruction": f"Question {n}?", "input": "", "output": f"Answer {n}."} for n in range(12)]
 DATA = json.dumps(ROWS).encode()
+
+
+def is_whole(page: Page, message_id: str) -> bool:
+    return not page.messages[message_id]["streaming"]
 
 
 async def test_health(web: Web) -> None:
@@ -132,7 +137,7 @@ async def test_an_answer_grows_in_place_and_a_late_page_gets_it_whole(web: Web) 
             whole = replace(growing, markdown="I am Nova, made by Acme.", state="complete", choices=())
             await web.face.show(thread, whole, message_id=message_id, shown_as=message_id)
             for page in (first, second):
-                await page.until(lambda page=page: not page.messages[message_id]["streaming"])
+                await page.until(partial(is_whole, page, message_id))
                 assert page.messages[message_id]["output"] == "##### nova\n\nI am Nova, made by Acme."
                 assert message_id not in page.elements
                 assert not page.is_loading
