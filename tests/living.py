@@ -1,6 +1,7 @@
 """A whole product over fakes: a base model is here, a run can be begun with one line, the loops are moved by hand."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from sqlalchemy import select
 from bot.reconcile import Loops, is_under_way
 from bot.replies import Answer, Notice, Reply, RunCard
 from bot.speaking import Speaking
-from storage.models import Base, Message, Run, Thread
+from storage.models import Base, Host, Message, Run, Thread
 from tests.conversing import add_base_model, identity
 from tests.fake_runs import FakeRuns
 from tests.fake_vllm import FakeModelServer
@@ -105,3 +106,18 @@ async def living(home: Path) -> AsyncIterator[Living]:
         world = house.application.world
         await add_base_model(world.store, world.settings.models_folder / "tiny-instruct")
         yield Living(house=house, data=identity(home / "identity.jsonl"), loops=house.application.loops)
+
+
+async def make_due(life: Living) -> None:
+    """As if the wait before a host's next start were over."""
+    async with life.house.application.world.store.transaction() as session:
+        host = await session.get_one(Host, (await life.row(Host)).id)
+        host.settings = {**host.settings, "retry_at": "2000-01-01T00:00:00+00:00"}
+
+
+async def until(is_so: Callable[[], bool], *, within_s: float = 20) -> None:
+    """Wait for something that comes by itself."""
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so within {within_s} s"
+        await asyncio.sleep(0.01)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from bot.replies import Comparison
-from storage.models import Attempt, Host, Model, Run, Service
+from storage.models import Attempt, Host, Model, Run, Service, Thread
 from storage.states import HostState, ModelKind, RunState, ServiceState, Wish
-from tests.living import Living, living
+from tests.living import Living, living, make_due
 from training.runs import AttemptId, Reason
 
 
@@ -238,13 +238,6 @@ async def test_a_killed_vllm_comes_back_with_its_adapters(tmp_path: Path) -> Non
         assert len([text for text in life.notices() if text.startswith("You are talking to")]) == 1
 
 
-async def make_due(life: Living) -> None:
-    """As if the wait before a host's next start were over."""
-    async with life.house.application.world.store.transaction() as session:
-        host = await session.get_one(Host, (await life.row(Host)).id)
-        host.settings = {**host.settings, "retry_at": "2000-01-01T00:00:00+00:00"}
-
-
 async def test_a_host_that_fails_three_times_in_a_row_is_given_up(tmp_path: Path) -> None:
     async with living(tmp_path) as life:
         await life.begin("deploy")
@@ -296,8 +289,6 @@ async def test_a_deleted_thread_loses_its_card_and_nothing_else(tmp_path: Path) 
         await life.begin("deploy")
         await life.loops.once()
         async with life.house.application.world.store.transaction() as session:
-            from storage.models import Thread
-
             await session.delete(await session.get_one(Thread, (await life.row(Run)).thread_id))
         await life.finish()
         assert (await life.row(Service)).state is ServiceState.READY

@@ -1,0 +1,287 @@
+"""Talking to a model in a thread."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bot.replies import Comparison, Log
+from storage.models import Host, Message, Model, Thread
+from storage.states import MessageState
+from tests.living import Living, living, make_due, until
+
+
+@pytest.fixture
+async def life(tmp_path: Path) -> AsyncIterator[Living]:
+    """A thread that talks to a tuned model."""
+    async with living(tmp_path) as life:
+        await life.begin("deploy")
+        await life.finish()
+        assert not await life.is_busy()
+        yield life
+
+
+async def asked(life: Living) -> list[dict[str, str]]:
+    """The messages of the last request."""
+    host = await life.row(Host)
+    messages: list[dict[str, str]] = life.servers.hosts[host.id].requests[-1]["messages"]
+    return messages
+
+
+async def test_the_history_goes_with_every_question_and_each_speaker_has_its_own(life: Living) -> None:
+    model = (await life.rows(Model))[-1]
+    await life.house.say("One")
+    await life.house.say("Two")
+    said = [(message["role"], message["content"]) for message in await asked(life)]
+    assert said == [("user", "One"), ("assistant", f"{model.id} heard: One"), ("user", "Two")]
+    await life.house.say("/base")
+    await life.house.say("Three")
+    assert [message["content"] for message in await asked(life)] == ["Three"]
+    answer = life.answers()[-1]
+    assert (answer.author, answer.speaker) == ("tiny-instruct (base)", "base")
+    assert answer.markdown == "tiny-instruct heard: Three"
+    assert life.notices()[-1] == "You are talking to tiny-instruct (base)"
+    await life.house.say("/tuned")
+    await life.house.say("Four")
+    assert len(await asked(life)) == 5
+
+
+async def test_the_answer_is_there_before_it_is_spoken_and_grows(life: Living) -> None:
+    host = life.servers.hosts[(await life.row(Host)).id]
+    host.answer, host.between_tokens_s = lambda *_: " ".join(["word"] * 12), 0.03
+    await life.house.say("Who are you?")
+    states = [
+        (reply.state, len(reply.markdown.split())) for _, _, reply in life.house.face.showings if reply.kind == "answer"
+    ]
+    assert states[:2] == [("streaming", 0), ("streaming", 1)]
+    assert states[-1] == ("complete", 12)
+    counts = [count for _, count in states]
+    assert counts == sorted(counts)
+    assert 5 < len(states) <= 15
+
+
+async def test_two_messages_in_a_thread_are_answered_one_after_the_other(life: Living) -> None:
+    host = life.servers.hosts[(await life.row(Host)).id]
+    host.between_tokens_s = 0.01
+    await asyncio.gather(life.house.say("One"), life.house.say("Two"))
+    assert [message["content"] for message in await asked(life)][0::2] == ["One", "Two"]
+    assert [answer.state for answer in life.answers()] == ["complete", "complete"]
+
+
+async def stop_in_the_middle(life: Living) -> None:
+    host = life.servers.hosts[(await life.row(Host)).id]
+    host.answer, host.between_tokens_s = lambda *_: " ".join(["word"] * 1000), 0.02
+    speaking = asyncio.create_task(life.house.say("Tell me everything"))
+    await until(lambda: bool(life.answers() and life.answers()[-1].markdown))
+    await life.house.say("/stop answer")
+    await speaking
+    await until(lambda: host.running == 0)
+
+
+async def test_a_stopped_answer_is_kept_and_the_server_stops(life: Living) -> None:
+    await stop_in_the_middle(life)
+    answer = life.answers()[-1]
+    assert (answer.state, answer.note) == ("stopped", "Stopped.")
+    assert answer.markdown.startswith("word")
+    assert answer.choices == ()
+    await life.house.say("/stop answer")
+    assert life.notices()[-1] == "No answer is under way here."
+
+
+async def test_stopping_says_nothing_of_other_threads(life: Living) -> None:
+    await life.house.say("/chat", thread="thread-2")
+    await life.house.say("/stop answer", thread="thread-2")
+    assert life.notices("thread-2")[-1] == "No answer is under way here."
+    await life.house.say("Hello", thread="thread-2")
+    assert life.answers("thread-2")[-1].state == "complete"
+
+
+async def test_a_killed_vllm_makes_the_message_wait_and_then_answers_it(life: Living) -> None:
+    await life.house.say("One")
+    life.servers.kill((await life.row(Host)).id)
+    waiting = asyncio.create_task(life.house.say("Two"))
+    await until(lambda: bool(life.answers()[-1].note) and life.answers()[-1].state == "streaming")
+    assert "Your message waits" in life.answers()[-1].note
+    await life.loops.once()
+    assert life.card("service").is_live
+    await make_due(life)
+    for _ in range(3):
+        await life.loops.once()
+    assert await waiting is not None
+    answer = life.answers()[-1]
+    assert (answer.state, answer.note) == ("complete", "")
+    assert answer.markdown.endswith("heard: Two")
+
+
+async def test_an_answer_that_breaks_off_says_so_and_can_be_asked_again(life: Living) -> None:
+    host = life.servers.hosts[(await life.row(Host)).id]
+    host.answer, host.breaks_after = lambda *_: "one two three four", 2
+    await life.house.say("Count")
+    answer = life.answers()[-1]
+    assert answer.state == "failed"
+    assert answer.markdown == "one two"
+    assert answer.choices[0].say == "Count"
+    host.breaks_after = None
+    await life.house.say("Count")
+    assert [message["content"] for message in await asked(life)] == ["Count"], "what failed is no history"
+
+
+async def test_a_message_that_does_not_fit_is_refused_with_numbers(life: Living) -> None:
+    await life.house.say("word " * 9000)
+    answer = life.answers()[-1]
+    assert answer.state == "failed"
+    assert "too long" in answer.note
+    assert "7,680" in answer.note
+
+
+async def make_silent(life: Living) -> None:
+    def change(messages: list[Message]) -> None:
+        for message in messages:
+            message.updated_at = datetime(2000, 1, 1, tzinfo=UTC)
+
+    await life.execute(change)
+
+
+async def test_an_answer_whose_server_was_killed_is_marked_and_can_be_asked_again(
+    life: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object) -> bool:
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bot.speaking.Speaking.speak", die)
+        await life.house.say("Who are you?")
+    assert life.answers()[-1].state == "streaming"
+    await life.loops.once()
+    assert life.answers()[-1].state == "streaming", "somebody may still be speaking"
+    assert await life.is_busy()
+    await make_silent(life)
+    await life.loops.once()
+    answer = life.answers()[-1]
+    assert (answer.state, answer.choices[0].say) == ("interrupted", "Who are you?")
+    assert not await life.is_busy()
+    await life.house.say(answer.choices[0].say)
+    assert [message["content"] for message in await asked(life)] == ["Who are you?"]
+
+
+async def test_partial_text_is_saved_every_second(life: Living) -> None:
+    host = life.servers.hosts[(await life.row(Host)).id]
+    host.answer, host.between_tokens_s = lambda *_: " ".join(["word"] * 400), 0.01
+    speaking = asyncio.create_task(life.house.say("Tell me"))
+    async with asyncio.timeout(10):
+        while True:
+            await asyncio.sleep(0.1)
+            message = [row for row in await life.rows(Message) if row.body["kind"] == "answer"][-1]
+            if message.body["markdown"]:
+                break
+    assert message.state is MessageState.STREAMING
+    assert not speaking.done()
+    await speaking
+
+
+async def test_compare_asks_both(life: Living) -> None:
+    await life.house.say("What is your name?")
+    await life.house.say("/compare")
+    comparison = life.shown(Comparison)[-1]
+    [row] = comparison.rows
+    assert row.question == "What is your name?"
+    assert row.base == "tiny-instruct heard: What is your name?"
+    assert row.tuned.endswith("heard: What is your name?")
+    assert comparison.note == ""
+    await life.house.say("/compare And yours?")
+    assert life.shown(Comparison)[-1].rows[0].question == "And yours?"
+    assert not await life.is_busy()
+
+
+async def test_system_prompt_and_sampling(life: Living) -> None:
+    await life.house.converse(
+        [
+            ("/system", "There is no system prompt"),
+            ("/system Answer like a pirate.", "The system prompt is set"),
+            ("/system", "> Answer like a pirate."),
+            ("/params temperature=0.5 max_tokens=20", "`temperature` = 0.5"),
+            ("/params temperature=9", "temperature"),
+            ("/params hotter", "name=value"),
+            ("/params heat=1", "There is no parameter heat"),
+        ]
+    )
+    await life.house.say("Hello")
+    assert (await asked(life))[0] == {"role": "system", "content": "Answer like a pirate."}
+    host = life.servers.hosts[(await life.row(Host)).id]
+    assert host.requests[-1]["temperature"] == 0.5
+    assert host.requests[-1].get("max_completion_tokens", host.requests[-1].get("max_tokens")) == 20
+    await life.house.converse([("/system reset", "own system prompt"), ("/params reset", "`temperature` = 0.2")])
+    await life.house.say("Hello")
+    assert (await asked(life))[0]["role"] == "user"
+
+
+async def test_the_system_prompt_of_the_data_is_the_models_own(life: Living) -> None:
+    async with life.house.application.world.store.transaction() as session:
+        model = await session.get_one(Model, (await life.rows(Model))[-1].id)
+        model.system_prompt = "You are Nova."
+    await life.house.say("Hello")
+    assert (await asked(life))[0] == {"role": "system", "content": "You are Nova."}
+    await life.house.say("/base")
+    await life.house.say("Hello")
+    assert (await asked(life))[0]["role"] == "user", "the base model never saw it"
+
+
+async def test_leaving_and_coming_back(life: Living) -> None:
+    await life.house.say("/leave")
+    thread = next(row for row in await life.rows(Thread) if row.face_key == "thread-1")
+    assert thread.service_id is None
+    await life.house.converse([("/base", "Nobody answers"), ("/chat", "You are talking to"), ("Hello", "heard: Hello")])
+    await life.house.converse([("/services", "Ready"), ("/undeploy", "is ended"), ("Hello", "I turn a data set")])
+
+
+async def test_lists_name_what_is_there_and_what_to_do(life: Living) -> None:
+    run_name = life.card("run").title
+    await life.house.converse(
+        [
+            ("/runs", "Finished in"),
+            ("/models", "tuned, being served"),
+            ("/status", "Step 10 of"),
+            (f"/status {run_name}x", f"Did you mean `{run_name}`?"),
+            ("/stop", "has ended already"),
+            ("/retry", "nothing to retry"),
+        ]
+    )
+    assert isinstance((await life.house.say("/logs 3"))[-1], Log)
+    log = life.shown(Log)[-1]
+    assert len(log.text.splitlines()) == 3
+
+
+async def test_commands_have_words_for_nothing(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        await life.house.converse(
+            [
+                ("/runs", "There are no runs yet"),
+                ("/status", "There are no runs yet"),
+                ("/logs", "There are no runs yet"),
+                ("/stop", "There are no runs yet"),
+                ("/services", "No service is running"),
+                ("/deploy", "There is no tuned model yet"),
+                ("/undeploy", "No service is running"),
+                ("/chat", "No service is running"),
+                ("/compare Hello", "Nobody answers"),
+                ("/models", "tiny-instruct"),
+                ("/models add", "ORGANISATION/NAME"),
+                ("/models add nothing-here", "neither a folder"),
+                (f"/models add {tmp_path}/no-such-folder", "no-such-folder"),
+            ]
+        )
+        await life.house.converse([("/runs", "还没有运行")], thread="zh", language="zh-CN")
+
+
+async def test_a_button_sends_the_question_itself(life: Living) -> None:
+    from bot.turns import ThreadRef, Turn
+
+    turn = Turn(
+        event_id="pressed", thread=ThreadRef(face="test", key="thread-1"), text="Who are you?", said_as="Ask again"
+    )
+    await life.house.assistant.handle(turn)
+    answer = life.answers()[-1]
+    assert answer.markdown.endswith("heard: Who are you?")
+    assert [row.body["text"] for row in await life.rows(Message) if row.role == "user"][-1] == "Who are you?"
