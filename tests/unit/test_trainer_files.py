@@ -46,11 +46,14 @@ def test_the_commands() -> None:
 
 
 def test_the_ranks_reach_no_network_and_leave_no_cache() -> None:
-    environment = rank_environment({"PATH": "/bin", "HF_HOME": "/home/x"}, cache=Path("/run/cache"), threads=2)
+    base = {"PATH": "/bin", "HF_HOME": "/home/x"}
+    environment = rank_environment(base, cache=Path("/run/cache"), threads=2, uses_gpus=False)
     assert environment["PATH"] == "/bin"
     assert environment["HF_HOME"] == "/run/cache"
     assert environment["HF_HUB_OFFLINE"] == environment["HF_DATASETS_OFFLINE"] == "1"
     assert environment["OMP_NUM_THREADS"] == "2"
+    assert environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert "CUDA_VISIBLE_DEVICES" not in rank_environment(base, cache=Path("/c"), threads=2, uses_gpus=True)
 
 
 def test_attempts_are_found_by_their_requests(tmp_path: Path) -> None:
