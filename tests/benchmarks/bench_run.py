@@ -85,7 +85,7 @@ async def say(application: Application, text: str, *, rows: list[dict[str, str]]
         raise RuntimeError(f"{text!r} failed")
 
 
-async def until(application: Application, query: Select[tuple[Row]], holds: Callable[[Row], bool]) -> Row:
+async def until(application: Application, query: Select[Row], holds: Callable[[Row], bool]) -> Row:
     """The one row, as soon as something holds of it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
