@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from storage.artifacts import write_manifest
+
 _CARD = """---
 license: apache-2.0
 ---
@@ -47,6 +49,7 @@ def convert(gguf: Path, target: Path) -> None:
     partial.mkdir(parents=True)
     try:
         _write(gguf, partial)
+        write_manifest(partial)
         partial.rename(target)
     except OSError:
         if not target.is_dir():  # another process was first: what it made is as good
