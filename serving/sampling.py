@@ -37,7 +37,7 @@ class SamplingParameter:
 _ALL = (
     SamplingParameter(name="temperature", minimum=0, maximum=2),
     SamplingParameter(name="top_p", minimum=0, maximum=1, excludes_minimum=True),
-    SamplingParameter(name="top_k", minimum=1, maximum=1_000_000, is_whole=True, also_accepts=frozenset({-1, 0})),
+    SamplingParameter(name="top_k", minimum=1, maximum=1_000_000, is_whole=True, also_accepts=frozenset({0})),
     SamplingParameter(name="max_tokens", minimum=1, is_whole=True),
     SamplingParameter(name="repetition_penalty", minimum=0, maximum=2, excludes_minimum=True),
     SamplingParameter(name="presence_penalty", minimum=-2, maximum=2),
@@ -46,7 +46,7 @@ _ALL = (
 )
 
 SAMPLING: Mapping[str, SamplingParameter] = MappingProxyType({parameter.name: parameter for parameter in _ALL})
-"""What can be set, by name, in the order in which it is shown. A ``top_k`` of 0 or -1 switches it off."""
+"""What can be set, by name, in the order in which it is shown. A ``top_k`` of 0 switches it off."""
 
 DEFAULT_SAMPLING: Mapping[str, SamplingValue] = MappingProxyType({"temperature": 0.2, "max_tokens": 512})
 """What a thread begins with.

@@ -43,7 +43,8 @@ class ChatRefused(ServingError):
 
 
 class ServerUnavailable(ServingError):
-    """The model server does not answer: ``serving.unavailable``, ``serving.slow`` (after ``seconds``)."""
+    """The model server does not answer: ``serving.unavailable``, ``serving.slow`` (after ``seconds``); or cannot be
+    started or stopped: ``serving.not_started``, ``serving.not_stopped`` (with ``detail``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,10 @@ class ModelServer(Protocol):
     """Runs vLLM somewhere. Every call is safe to repeat."""
 
     def start(self, host: HostSpec) -> None:
-        """Start it, or leave the running one as it is; a failed one, or one of another spec, is started anew."""
+        """Start it, or leave the running one as it is; a failed one, or one of another spec, is started anew.
+
+        Raises ServerUnavailable.
+        """
 
     def observe(self) -> Mapping[str, HostStatus]:
         """All hosts that are ours, by id, in one go; a stopped one is missing."""
@@ -117,4 +121,4 @@ class ModelServer(Protocol):
         """Unload an adapter; one that is not loaded is left. Raises ServerUnavailable."""
 
     def stop(self, host: str) -> None:
-        """Stop it and everything it started; a stopped one is left."""
+        """Stop it and everything it started; a stopped one is left. Raises ServerUnavailable."""

@@ -1,5 +1,6 @@
 """What we ask of a vLLM besides answers, over its HTTP API."""
 
+import weakref
 from collections.abc import Mapping
 
 import httpx
@@ -13,10 +14,11 @@ class VllmClient:
     def __init__(self, *, answer_s: float = 3, load_s: float = 120) -> None:
         self._http = httpx.Client(trust_env=False, verify=False, timeout=httpx.Timeout(answer_s, connect=1))
         self._load_s = load_s
+        self._close = weakref.finalize(self, self._http.close)
 
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections; happens by itself when nobody holds the client any more."""
+        self._close()
 
     def models(self, address: Address) -> frozenset[str]:
         """The names that requests can ask for. Raises ServerUnavailable, also where the engine has died."""

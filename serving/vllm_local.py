@@ -94,15 +94,21 @@ class LocalVllm:
         self._client.close()
 
     def start(self, host: HostSpec) -> None:
-        """Start it, or leave the running one as it is; a failed one, or one of another spec, is started anew."""
+        """Start it, or leave the running one as it is; a failed one, or one of another spec, is started anew.
+
+        Raises ServerUnavailable (``serving.not_started``, ``detail``) where the machine does not let us.
+        """
         folder = self._folder / host.id
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._lock(folder):
-            record = _read(folder)
-            if record and record.spec == host and self._status(folder, record).state is not HostState.FAILED:
-                return
-            self._clear(folder, record)
-            self._spawn(folder, host)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._lock(folder):
+                record = _read(folder)
+                if record and record.spec == host and self._status(folder, record).state is not HostState.FAILED:
+                    return
+                self._clear(folder, record)
+                self._spawn(folder, host)
+        except OSError as exc:
+            raise ServerUnavailable("serving.not_started", detail=str(exc)) from exc
 
     def observe(self) -> Mapping[str, HostStatus]:
         """All hosts that are ours, by id; a stopped one is missing. About 3 ms a host."""
@@ -126,11 +132,18 @@ class LocalVllm:
         self._client.unload(self._running(host).address, model_id)
 
     def stop(self, host: str) -> None:
-        """End it and everything it started, whatever became of its first process; a stopped one is left."""
+        """End it and everything it started, whatever became of its first process; a stopped one is left.
+
+        Raises ServerUnavailable (``serving.not_stopped``, ``detail``) where a process stays.
+        """
         folder = self._folder / host
-        if folder.is_dir():
+        if not folder.is_dir():
+            return
+        try:
             with self._lock(folder):
                 self._clear(folder, _read(folder))
+        except OSError as exc:
+            raise ServerUnavailable("serving.not_stopped", detail=str(exc)) from exc
 
     def _running(self, host: str) -> _Record:
         record = _read(self._folder / host)

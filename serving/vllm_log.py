@@ -31,6 +31,6 @@ def _telling(lines: list[str]) -> str | None:
         message = found["message"] or line
         if "validation error" in message and place + 1 < len(lines):
             # pydantic says what is wrong in the line below
-            message = lines[place + 1].strip().removeprefix("Value error, ")
+            message = lines[place + 1].strip().removeprefix("Value error, ").split(" [type=")[0]
         return message[:_LONGEST]
     return None

@@ -52,9 +52,11 @@ class FakeVllm:
     requests: list[Body] = field(default_factory=list)
     """The chat requests' bodies, in order."""
     running: int = 0
+    port: int = 0
+    """0: any free one."""
 
     def __post_init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server(("127.0.0.1", self.port))
         settings = uvicorn.Config(
             _app(self), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
         )
@@ -208,9 +210,12 @@ class FakeModelServer:
     ``adapter_config.json`` loads.
     """
 
-    def __init__(self, *, answer: Answer = echo, start_s: float = 0, checks_adapters: bool = False) -> None:
+    def __init__(
+        self, *, answer: Answer = echo, start_s: float = 0, between_tokens_s: float = 0, checks_adapters: bool = False
+    ) -> None:
         self.answer = answer
         self.start_s = start_s
+        self.between_tokens_s = between_tokens_s
         self.refused: dict[str, str] = {}
         self.hosts: dict[str, FakeVllm] = {}
         self.specs: dict[str, HostSpec] = {}
@@ -225,6 +230,12 @@ class FakeModelServer:
             self.stop(host)
         self._client.close()
 
+    def __enter__(self) -> "FakeModelServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def kill(self, host: str) -> None:
         """As a kill -9 of the process."""
         self.hosts[host].close()
@@ -235,7 +246,11 @@ class FakeModelServer:
             return
         self.stop(host.id)
         fake = FakeVllm(
-            base_name=host.base_name, context_tokens=host.context_tokens, answer=self.answer, refused=self.refused
+            base_name=host.base_name,
+            context_tokens=host.context_tokens,
+            answer=self.answer,
+            refused=self.refused,
+            between_tokens_s=self.between_tokens_s,
         )
         self.hosts[host.id], self.specs[host.id] = fake.open(), host
         self._ready_at[host.id] = time.monotonic() + self.start_s

@@ -46,18 +46,14 @@ class RunsLoop:
         self._seen: dict[AttemptId, _Seen] = {}
 
     async def once(self) -> None:
-        """Follow what is under way, then submit what waits."""
+        """Follow what is under way, then submit what waits. Raises BackendUnavailable."""
         async with self._world.store.reading() as session:
             runs = await unfinished_runs(session)
             attempts = {run.id: await newest_attempt(session, run.id) for run in runs}
         if not runs:
             self._seen.clear()
             return
-        try:
-            observed = await asyncio.to_thread(self._world.runs.observe)
-        except BackendUnavailable:
-            log.warning("runs.not_observed")
-            return
+        observed = await asyncio.to_thread(self._world.runs.observe)
         for run in runs:
             await self._follow(run, attempts[run.id], observed)
         await self._submit_queued()
