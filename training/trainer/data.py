@@ -4,17 +4,21 @@ import logging
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from storage.artifacts import MANIFEST
 from training.conversation import Conversation
 from training.datasets import DatasetError, check, conversations
 from training.runs import Attempt
-from training.tokens import ChatTokenizer, Encoded, TokenizerError
+from training.steps import validation_rows
+from training.tokens import NOT_LEARNED, ChatTokenizer, Encoded, TokenizerError
 from training.trainer.exits import BadData
 from training.trainer.request import base_model_folder
 
 _log = logging.getLogger("trainer")
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,28 +35,19 @@ def prepare(root: Path, attempt: Attempt) -> Examples:
     rows = list(_chosen(_conversations(root, attempt), attempt))
     if not rows:
         raise BadData("the data set has no row to train on")
-    training, validation = split(rows, spec.validation_ratio, spec.seed)
     tokenizer = ChatTokenizer.from_checkpoint(base_model_folder(root, attempt))
-    examples = Examples(
-        training=tuple(_encode(training, tokenizer, spec.cutoff_length)),
-        validation=tuple(_encode(validation, tokenizer, spec.cutoff_length)),
-    )
-    if not examples.training:
+    encoded = list(_encode(rows, tokenizer, spec.cutoff_length))
+    if not encoded:
         raise BadData(f"every answer lies beyond the cutoff length of {spec.cutoff_length} tokens: nothing is learned")
+    training, validation = split(encoded, spec.validation_ratio, spec.seed)
+    examples = Examples(training=tuple(chain(*training)), validation=tuple(chain(*validation)))
     _log.info("data: %d examples to train on, %d for validation", len(examples.training), len(examples.validation))
     return examples
 
 
-def split(
-    rows: Sequence[Conversation], ratio: float, seed: int
-) -> tuple[tuple[Conversation, ...], tuple[Conversation, ...]]:
-    """Rows to train on and rows for validation, both in the order of the file; ``ratio`` 0 keeps none back.
-
-    At least one row is kept on either side; a single row is trained on.
-    """
-    if ratio == 0 or len(rows) < 2:
-        return tuple(rows), ()
-    count = min(len(rows) - 1, max(1, round(len(rows) * ratio)))
+def split(rows: Sequence[Row], ratio: float, seed: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Rows to train on and rows for validation, both in the order of the file; at least one is trained on."""
+    count = min(len(rows) - 1, validation_rows(ratio, len(rows)))
     chosen = set(random.Random(seed).sample(range(len(rows)), count))
     kept = tuple(row for place, row in enumerate(rows) if place not in chosen)
     return kept, tuple(row for place, row in enumerate(rows) if place in chosen)
@@ -87,19 +82,22 @@ def _chosen(rows: Iterable[Conversation], attempt: Attempt) -> Iterator[Conversa
             yield row
 
 
-def _encode(rows: Iterable[Conversation], tokenizer: ChatTokenizer, cutoff_length: int) -> Iterator[Encoded]:
-    cut, empty = 0, 0
+def _encode(
+    rows: Iterable[Conversation], tokenizer: ChatTokenizer, cutoff_length: int
+) -> Iterator[tuple[Encoded, ...]]:
+    """For each row with anything to learn its examples: one, or one a turn."""
+    cut = empty = 0
     for row in rows:
-        for whole in _encode_row(row, tokenizer):
-            encoded = whole.cut(cutoff_length)
-            cut += encoded is not whole
-            # The first token of an example is never predicted: its label makes no loss.
-            if any(label >= 0 for label in encoded.labels[1:]):
-                yield encoded
-            else:
-                empty += 1
-    if cut:
-        _log.info("data: %d examples were cut to %d tokens; %d of them lost every answer", cut, cutoff_length, empty)
+        whole = _encode_row(row, tokenizer)
+        short = [example.cut(cutoff_length) for example in whole]
+        # The first token of an example is never predicted: its label makes no loss.
+        kept = tuple(example for example in short if any(label != NOT_LEARNED for label in example.labels[1:]))
+        cut += sum(before is not after for before, after in zip(whole, short, strict=True))
+        empty += len(short) - len(kept)
+        if kept:
+            yield kept
+    if cut or empty:
+        _log.info("data: %d examples cut to %d tokens, %d left out: no answer is left", cut, cutoff_length, empty)
 
 
 def _encode_row(row: Conversation, tokenizer: ChatTokenizer) -> tuple[Encoded, ...]:

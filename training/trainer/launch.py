@@ -44,10 +44,11 @@ def torchrun_command(python: Path, root: Path, attempt: AttemptId, *, ranks: int
     return [str(python), *torchrun, *ours, str(root), attempt.run_id, str(attempt.number)]
 
 
-def rank_environment(base: Mapping[str, str], *, cache: Path, threads: int) -> dict[str, str]:
+def rank_environment(base: Mapping[str, str], *, cache: Path, threads: int, uses_gpus: bool) -> dict[str, str]:
     """The environment of the ranks: no network, no terminal tricks, caches in the run's folder."""
     return {
         **base,
+        **({} if uses_gpus else {"CUDA_VISIBLE_DEVICES": ""}),
         "OMP_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
@@ -146,7 +147,7 @@ def _run_ranks(root: Path, attempt: AttemptId, folder: AttemptFolder, cache: Pat
     share = threads or max(1, len(os.sched_getaffinity(0)) // ranks)
     command = torchrun_command(Path(sys.executable), root, attempt, ranks=ranks)
     oom_kills = count_oom_kills()
-    environment = rank_environment(os.environ, cache=cache, threads=share)
+    environment = rank_environment(os.environ, cache=cache, threads=share, uses_gpus=spec.gpus_per_node > 0)
     with folder.log.open("ab") as log:
         torchrun = subprocess.Popen(
             command,

@@ -18,6 +18,8 @@ from transformers import (
     TrainingArguments,
 )
 
+from training.checkpoints import inspect_checkpoint
+from training.memory import recomputes_activations
 from training.spec import FROZEN_METHOD_TRAINED_LAYERS, TrainingSpec
 from training.trainer.exits import BadConfiguration
 
@@ -30,7 +32,6 @@ _ATTENTION = {"flash_attention_2": "flash_attention_2"}
 
 def build_model(folder: Path, spec: TrainingSpec) -> Trainable:
     """The checkpoint in ``folder`` with the parameters that ``spec`` trains. Raises BadConfiguration."""
-    check_means(spec)
     config = AutoConfig.from_pretrained(folder)
     scale_rope(config, spec)
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -121,17 +122,10 @@ def build_optimizer(model: Trainable, spec: TrainingSpec, args: TrainingArgument
     )
 
 
-def needs_checkpointing(model: Trainable, spec: TrainingSpec) -> bool:
-    """Whether the activations would take more than half of the free memory: then they are computed twice instead.
-
-    34 bytes a token, layer and hidden unit in 16 bits (Korthikanti et al. 2022, equation 1, without the attention
-    matrix, which SDPA does not keep); twice that in 32 bits.
-    """
-    width = 34 if spec.compute_type != "fp32" else 68
-    config = model.config
-    activations = width * config.num_hidden_layers * config.hidden_size * spec.cutoff_length * spec.batch_size
+def saves_memory(folder: Path, spec: TrainingSpec) -> bool:
+    """Whether activations are computed twice instead of kept; to be asked before the model takes its memory."""
     free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
-    return bool(activations > free / 2)
+    return recomputes_activations(spec, inspect_checkpoint(folder), free_bytes=free)
 
 
 def _loading_dtype(spec: TrainingSpec) -> torch.dtype:

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PrinterCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from training.duration import EVALUATIONS
 from training.layout import run_folder
 from training.runs import Attempt
 from training.spec import TrainingSpec
@@ -20,7 +21,7 @@ from training.trainer.callbacks import HeedStop, MarkComplete, TellProgress
 from training.trainer.checkpoints import check_identity, find_complete, identity, remove_incomplete
 from training.trainer.data import Examples, prepare
 from training.trainer.exits import BadConfiguration, Stopped
-from training.trainer.model import build_model, build_optimizer, needs_checkpointing
+from training.trainer.model import build_model, build_optimizer, check_means, saves_memory
 from training.trainer.progress import ProgressWriter
 from training.trainer.request import base_model_folder
 from training.trainer.saving import save_model
@@ -29,8 +30,6 @@ from training.trainer.stopping import StopWish
 _log = logging.getLogger("trainer")
 _OPTIMIZERS = {"adamw": "adamw_torch_fused", "lion": "lion_32bit"}
 """The form's names -> transformers' own, where they differ."""
-_CURVE_POINTS = 10
-"""How often the validation loss is measured in a run."""
 
 
 def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
@@ -40,12 +39,13 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
     base = base_model_folder(root, attempt)
     is_first = os.environ["RANK"] == "0"
 
+    check_means(spec)
     examples = prepare(root, attempt)
     stop.check()
 
     try:
+        config = training_config(spec, examples, folder.checkpoints, recomputes=saves_memory(base, spec))
         model = build_model(base, spec)
-        config = training_config(spec, examples, folder.checkpoints, saves_memory=needs_checkpointing(model, spec))
         tokenizer = AutoTokenizer.from_pretrained(base)
     except (ValueError, ImportError) as error:
         raise BadConfiguration(str(error)) from error
@@ -86,10 +86,10 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
 
-def training_config(spec: TrainingSpec, examples: Examples, checkpoints: Path, *, saves_memory: bool) -> SFTConfig:
+def training_config(spec: TrainingSpec, examples: Examples, checkpoints: Path, *, recomputes: bool) -> SFTConfig:
     """The libraries' configuration of a plan: every switch that matters is set, none is left to a default.
 
-    ``saves_memory``: compute the activations twice instead of keeping them.
+    ``recomputes``: compute the activations twice instead of keeping them.
     """
     has_gpu = torch.cuda.is_available()
     evaluates = bool(examples.validation)
@@ -117,11 +117,11 @@ def training_config(spec: TrainingSpec, examples: Examples, checkpoints: Path, *
         save_steps=spec.save_steps,
         save_total_limit=2,
         eval_strategy="steps" if evaluates else "no",
-        eval_steps=max(spec.logging_steps, math.ceil(count_steps(spec, len(examples.training)) / _CURVE_POINTS)),
+        eval_steps=max(spec.logging_steps, math.ceil(count_steps(spec, len(examples.training)) / EVALUATIONS)),
         prediction_loss_only=True,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
-        activation_checkpointing=saves_memory,
+        activation_checkpointing=recomputes,
         dataloader_pin_memory=has_gpu,
         report_to="none",
         disable_tqdm=True,
