@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,11 +100,12 @@ class Living:
 
 
 @asynccontextmanager
-async def living(home: Path) -> AsyncIterator[Living]:
-    """A fresh home with one base model, ``tiny-instruct``."""
+async def living(home: Path, *, base_models: Sequence[str] = ("tiny-instruct",)) -> AsyncIterator[Living]:
+    """A home to which base models of these names are added."""
     async with harness(home) as house:
         world = house.application.world
-        await add_base_model(world.store, world.settings.models_folder / "tiny-instruct")
+        for name in base_models:
+            await add_base_model(world.store, world.settings.models_folder / name)
         yield Living(house=house, data=identity(home / "identity.jsonl"), loops=house.application.loops)
 
 

@@ -29,12 +29,13 @@ def fetch(name: str, folder: Path, totals: Callable[[int], None]) -> None:
 
     Raises CannotGoOnError: ``hub_no_model``, ``hub_closed``, ``hub_unreachable``, ``hub_no_weights``, ``hub_disk``.
     """
-    import httpx
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
+    # Of whichever HTTP library the hub's library uses in its version.
+    http_error = HfHubHTTPError.__bases__[0]
     try:
         siblings = HfApi().model_info(name, files_metadata=True).siblings or []
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in siblings}
@@ -47,7 +48,7 @@ def fetch(name: str, folder: Path, totals: Callable[[int], None]) -> None:
         raise CannotGoOnError("hub_closed", name=name) from error
     except RepositoryNotFoundError as error:
         raise CannotGoOnError("hub_no_model", name=name) from error
-    except (httpx.HTTPError, HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+    except (http_error, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
         raise CannotGoOnError("hub_unreachable", name=name) from error
     except OSError as error:
         raise CannotGoOnError("hub_disk", name=name, detail=error.strerror or type(error).__name__) from error

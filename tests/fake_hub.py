@@ -1,0 +1,75 @@
+"""A hub of our own over real HTTP: what is used of the Hugging Face hub's API, for the folders that it is given."""
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@contextmanager
+def fake_hub(models: Mapping[str, Path]) -> Iterator[str]:
+    """Serve these models (``organisation/name`` -> folder); yields the hub's address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = uvicorn.Config(_app(models), log_level="critical", lifespan="off", ws="none")
+        server = uvicorn.Server(settings)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join(10)
+
+
+def _app(models: Mapping[str, Path]) -> FastAPI:
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/api/models/{organisation}/{name}")
+    @app.get("/api/models/{organisation}/{name}/revision/{revision}")
+    def info(organisation: str, name: str) -> Response:
+        folder = models.get(f"{organisation}/{name}")
+        if folder is None:
+            return _missing()
+        siblings = [{"rfilename": path.name, "size": path.stat().st_size} for path in sorted(folder.iterdir())]
+        body: dict[str, Any] = {"id": f"{organisation}/{name}", "sha": COMMIT, "siblings": siblings}
+        return JSONResponse(body)
+
+    @app.get("/api/models/{organisation}/{name}/tree/{revision}")
+    def tree(organisation: str, name: str) -> Response:
+        folder = models[f"{organisation}/{name}"]
+        files = [
+            {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": _etag(path.read_bytes())}
+            for path in sorted(folder.iterdir())
+        ]
+        return JSONResponse(files)
+
+    @app.api_route("/{organisation}/{name}/resolve/{revision}/{file}", methods=["GET", "HEAD"])
+    def resolve(organisation: str, name: str, file: str, request: Request) -> Response:
+        folder = models.get(f"{organisation}/{name}")
+        if folder is None or not (folder / file).is_file():
+            return _missing()
+        content = (folder / file).read_bytes()
+        etag = f'"{_etag(content)}"'
+        return Response(content, headers={"ETag": etag, "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"})
+
+    return app
+
+
+def _etag(content: bytes) -> str:
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+
+
+def _missing() -> Response:
+    return JSONResponse({"error": "Repository not found"}, 404, headers={"X-Error-Code": "RepoNotFound"})

@@ -1,0 +1,117 @@
+"""A person's own base models: from a folder, and from a hub."""
+
+import json
+from pathlib import Path
+
+from bot.reconcile.models import ModelsLoop
+from bot.replies import Text
+from storage.artifacts import write_manifest
+from storage.models import Model
+from storage.states import ModelState
+from tests.conversing import TEMPLATE, write_tokenizer
+from tests.fake_hub import fake_hub
+from tests.living import Living, living
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "vocab_size": 300,
+    "max_position_embeddings": 512,
+}
+
+
+def make_checkpoint(folder: Path, **changes: object) -> Path:
+    """A whole checkpoint as far as one can tell without running it."""
+    write_tokenizer(folder, template=TEMPLATE)
+    (folder / "config.json").write_text(json.dumps(CONFIG | changes))
+    tensor = {"dtype": "BF16", "shape": [300, 8], "data_offsets": [0, 4800]}
+    header = json.dumps({"model.embed_tokens.weight": tensor}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4800))
+    return folder
+
+
+async def test_a_folder_is_looked_at_and_added_once(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "My-Model")
+    async with living(tmp_path / "home") as life:
+        await life.house.say(f"/models add {folder}")
+        await life.house.say(f"/models add {folder}")
+        [_, model] = await life.rows(Model)
+        assert (model.name, model.state, model.source) == ("my-model", ModelState.READY, str(folder))
+        assert model.facts["context_tokens"] == 512
+        assert "**my-model** is here now" in life.shown(Text)[-1].markdown
+        assert life.shown(Text)[-1].choices[0].say == "/finetune base_model=my-model"
+        await life.house.converse([("/models", "my-model")])
+
+
+async def test_a_folder_that_cannot_be_tuned_is_refused_with_the_reason(tmp_path: Path) -> None:
+    vision = make_checkpoint(tmp_path / "vision", architectures=["CLIPModel"])
+    silent = make_checkpoint(tmp_path / "silent")
+    (silent / "tokenizer_config.json").write_text("{}")
+    async with living(tmp_path / "home") as life:
+        await life.house.converse([(f"/models add {vision}", "CLIPModel"), (f"/models add {silent}", "chat template")])
+        assert len(await life.rows(Model)) == 1
+
+
+async def test_a_prepared_checkpoint_is_registered_at_the_start(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "home" / "models" / "bundled")
+    half = make_checkpoint(tmp_path / "home" / "models" / "half")
+    write_manifest(folder)
+    async with living(tmp_path / "home") as life:
+        assert [model.name for model in await life.rows(Model)] == ["bundled", "tiny-instruct"]
+    async with living(tmp_path / "home", base_models=()) as life:
+        assert [model.name for model in await life.rows(Model)] == ["bundled", "tiny-instruct"]
+    assert half.is_dir()
+
+
+async def fetch(life: Living, endpoint: str) -> None:
+    application = life.house.application
+    models = ModelsLoop(application.world, application.delivery, endpoint=endpoint)
+    await models.once()
+    await models.settle()
+    await application.delivery.deliver_due()
+
+
+async def test_a_model_is_fetched_from_a_hub(tmp_path: Path) -> None:
+    there = make_checkpoint(tmp_path / "there")
+    (there / "pytorch_model.bin").write_bytes(b"not needed")
+    async with living(tmp_path / "home") as life:
+        await life.house.say("/models add acme/Small-Chat")
+        assert life.card("model").status == "Fetching from the hub"
+        assert await life.is_busy()
+        with fake_hub({"acme/Small-Chat": there}) as endpoint:
+            await fetch(life, endpoint)
+        [_, model] = await life.rows(Model)
+        folder = life.house.application.world.settings.models_folder / "small-chat"
+        assert (model.name, model.state, model.source) == ("small-chat", ModelState.READY, str(folder))
+        assert not (folder / "pytorch_model.bin").exists()
+        assert life.card("model").status == "Ready"
+        assert not await life.is_busy()
+        await life.house.converse([("/models add acme/Small-Chat", "is here already")])
+
+
+async def test_a_model_that_is_not_on_the_hub(tmp_path: Path) -> None:
+    async with living(tmp_path / "home") as life:
+        await life.house.say("/models add acme/nothing")
+        with fake_hub({}) as endpoint:
+            await fetch(life, endpoint)
+        card = life.card("model")
+        assert (card.status, card.tone) == ("Could not be fetched", "bad")
+        assert "There is no model acme/nothing on the hub" in card.note
+        assert not await life.is_busy()
+
+
+async def test_without_a_network_one_is_told_what_to_do_and_can_try_again(tmp_path: Path) -> None:
+    there = make_checkpoint(tmp_path / "there")
+    async with living(tmp_path / "home") as life:
+        await life.house.say("/models add acme/small")
+        await fetch(life, "http://127.0.0.1:9")
+        card = life.card("model")
+        assert "cannot be reached" in card.note
+        await life.house.say(card.choices[0].say)
+        with fake_hub({"acme/small": there}) as endpoint:
+            await fetch(life, endpoint)
+        assert life.card("model").status == "Ready"
+        assert len(await life.rows(Model)) == 2
