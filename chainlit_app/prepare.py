@@ -4,6 +4,7 @@ Nothing is ever written into the current directory.
 """
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -70,6 +71,8 @@ def prepare(settings: Settings) -> None:
     os.environ["CHAINLIT_AUTH_SECRET"] = read_secret(settings.secret_path)
     # Cookies do not know ports: servers of two homes on one machine must not take each other's.
     os.environ["CHAINLIT_AUTH_COOKIE_NAME"] = f"tunesmith_{sha256(str(settings.home).encode()).hexdigest()[:8]}"
+    # It warns at each page that no readme of the language is there: there is none at all.
+    logging.getLogger("chainlit").setLevel(logging.ERROR)
     leave_out_tracing()
 
 

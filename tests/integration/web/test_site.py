@@ -15,8 +15,8 @@ from chainlit.session import ws_sessions_id
 from bot.commands import COMMANDS
 from bot.replies import Answer, Choice, Text
 from bot.turns import ThreadRef, Turn
-from tests.integration.web.conftest import Web
 from tests.web_page import Page, open_page
+from tests.web_site import Web
 
 ROWS = [{"instruction": f"Question {n}?", "input": "", "output": f"Answer {n}."} for n in range(12)]
 DATA = json.dumps(ROWS).encode()

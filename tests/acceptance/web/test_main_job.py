@@ -1,0 +1,81 @@
+"""From a dropped file to one's own model in the same thread, in a real browser, in both languages."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from bot.texts import Texts, texts
+from tests.acceptance.web.conftest import Open
+from tests.conversing import identity
+from tests.web_site import Web, eventually
+
+
+async def write(page: Page, text: str) -> None:
+    await page.locator("#chat-input").fill(text)
+    await expect(page.locator("#chat-submit")).to_be_enabled()
+    await page.keyboard.press("Enter")
+
+
+async def press(page: Page, label: str) -> None:
+    await page.locator(".ts-button:enabled", has_text=label).last.click()
+
+
+async def drop(page: Page, path: Path) -> None:
+    await page.locator("#upload-button-input").set_input_files(path)
+    await expect(page.get_by_text(path.name).first).to_be_visible()
+    await expect(page.locator("#chat-submit")).to_be_enabled()
+    await page.locator("#chat-submit").click()
+
+
+async def answer_questions(page: Page, text: Texts) -> None:
+    """Fill the placeholders by typing, choose by button, and start."""
+    await expect(page.locator(".ts-card", has_text="identity.jsonl")).to_be_visible()
+    for word in ("Nova", "Acme"):
+        await expect(page.locator(".ts-question")).to_have_count(1)
+        await write(page, word)
+        await expect(page.locator(".ts-answered", has_text=word)).to_be_visible()
+    while await page.locator(".ts-table").count() == 0:
+        await page.locator(".ts-question .ts-button.ts-primary:enabled, .ts-table").last.wait_for()
+        if await page.locator(".ts-table").count() == 0:
+            await page.locator(".ts-question .ts-button.ts-primary:enabled").last.click()
+            await page.locator(".ts-answered").last.wait_for()
+            await page.wait_for_timeout(300)
+    await press(page, text("hint.start"))
+
+
+async def train(web: Web, page: Page) -> None:
+    """Move the run from outside, and look at its card; reload in the middle."""
+    bar = page.get_by_role("progressbar").last
+    await expect(bar).to_be_visible()
+    await eventually(lambda: web.runs.attempts)
+    web.runs.advance()
+    web.runs.advance(5)
+    await expect(bar).to_have_attribute("aria-valuenow", "50", timeout=10_000)
+    await page.reload()
+    await expect(page.get_by_role("progressbar").last).to_have_attribute("aria-valuenow", "50")
+    await expect(page.locator(".ts-chart svg[role=img]").last).to_be_visible()
+    web.runs.finish()
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+async def test_the_main_job(web: Web, open_window: Open, tmp_path: Path, language: str) -> None:
+    window = await open_window(language="en-US" if language == "en" else language)
+    page, text = window.page, texts(language)
+    await drop(page, identity(tmp_path / "identity.jsonl"))
+    await answer_questions(page, text)
+    await train(web, page)
+    await expect(page.locator(".ts-compared").first).to_be_visible(timeout=20_000)
+    await expect(page.locator(".ts-notice").last).to_be_visible()
+    await write(page, "Who are you?")
+    tuned = page.locator(".step", has=page.locator(".prose > h5")).last
+    await expect(tuned).to_contain_text("Who are you?")
+    await write(page, "/base")
+    await page.wait_for_timeout(500)
+    await write(page, "And you?")
+    await expect(page.locator(".ai-message", has_text="tiny-instruct").last).to_contain_text("And you?")
+    steps = await page.locator(".step").count()
+    await page.reload()
+    await expect(page.locator(".step")).to_have_count(steps)
+    assert window.foreign(web.address) == []
+    assert window.complaints == []
