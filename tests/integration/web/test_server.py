@@ -1,0 +1,65 @@
+"""The server as a process: it says where it is, and ends cleanly while pages are open."""
+
+import asyncio
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.web_page import open_page
+
+START = "from bot.cli import main; main()"
+ROOT = Path(__file__).parents[3]
+
+
+@asynccontextmanager
+async def started(home: Path) -> AsyncIterator[tuple[Process, str]]:
+    """A server on a home, and its address."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", START, "up", "--port", "0", "--home", str(home), stdout=PIPE, stderr=PIPE, cwd=ROOT
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(120):
+            line = (await process.stdout.readline()).decode()
+        yield process, line.split()[-1]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_ends_within_seconds_while_a_page_is_open(tmp_path: Path, number: signal.Signals) -> None:
+    async with started(tmp_path) as (process, address), open_page(address) as page:
+        await page.say("hello")
+        await page.until(lambda: len(page.messages) == 2)
+        begin = time.monotonic()
+        process.send_signal(number)
+        output, _ = await asyncio.wait_for(process.communicate(), timeout=20)
+        assert time.monotonic() - begin < 5
+        assert process.returncode == 0
+        assert output == b""
+
+
+async def test_what_was_said_is_there_after_a_kill(tmp_path: Path) -> None:
+    async with started(tmp_path) as (process, address), open_page(address) as page:
+        await page.say("hello")
+        await page.until(lambda: len(page.named("first_interaction")) == 2)
+        thread_id, texts = page.thread_id, page.texts()
+        process.kill()
+        await process.wait()
+    async with started(tmp_path) as (_, address), open_page(address, thread_id=thread_id) as page:
+        await page.until(lambda: page.messages)
+        assert page.texts() == texts
+
+
+async def test_health_says_so(tmp_path: Path) -> None:
+    async with started(tmp_path) as (_, address), httpx.AsyncClient(base_url=address) as client:
+        assert (await client.get("/health")).json()["status"] == "ok"
