@@ -3,11 +3,13 @@
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from training.layout import attempt_folder
+from training.layout import attempt_folder, run_folder
 from training.runs import AttemptId
 from training.trainer import request
+from training.trainer.checkpoints import remove_incomplete
 from training.trainer.exits import Ended, Exit, classify
 from training.trainer.outcomes import write_rank
 from training.trainer.processes import die_with_parent
@@ -44,8 +46,17 @@ def _train(root: Path, attempt: AttemptId, stop: StopWish) -> tuple[Exit, str | 
         return error.exit, str(error)
     except Exception as error:  # noqa: BLE001 - the rank must say how it ended, whatever the libraries raise
         _log.exception("the trainer failed")
-        return classify(error)
+        exit_, detail = classify(error)
+        if exit_ is Exit.DISK_FULL:
+            _make_room(root, attempt)
+        return exit_, detail
     return Exit.SUCCEEDED, None
+
+
+def _make_room(root: Path, attempt: AttemptId) -> None:
+    # What could not be written whole is of no use, and without any room nobody could write how it ended.
+    with suppress(OSError):
+        remove_incomplete(run_folder(root, attempt.run_id).checkpoints)
 
 
 if __name__ == "__main__":
