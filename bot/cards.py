@@ -139,7 +139,8 @@ def _choices(texts: Texts, run: Run, can_keep: bool) -> tuple[Choice, ...]:
         stop = Choice(say=f"/stop {run.name}", label=texts("run.choice.stop"), style="danger")
         return (logs,) if run.stop_wanted else (stop, logs)
     if run.state is RunState.SUCCEEDED:
-        return (logs,)
+        deploy = Choice(say=f"/deploy {run.name}", label=texts("models.choice.deploy"), style="primary")
+        return (logs,) if run.deploys else (deploy, logs)
     is_failed = run.state is RunState.FAILED
     label = texts("run.choice.retry" if is_failed else "run.choice.resume")
     again = Choice(say=f"/retry {run.name}", label=label, style="primary" if is_failed else "plain")

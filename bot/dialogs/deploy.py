@@ -10,7 +10,7 @@ from bot.dialogs.runs import can_keep
 from bot.reconcile.live import say_if_changed
 from bot.reconcile.outcome import inspect_outcome, serve, take_in
 from bot.replies import Choice, Item, Listing, Notice, Text
-from storage.catalogue import find_model, models_of, newest_model_of
+from storage.catalogue import find_model, model_of_run, models_of, newest_model_of
 from storage.models import Host, Model, Run, Service, Thread
 from storage.runs import find_run, get_run
 from storage.services import all_services, find_service, services_of, threads_talking_to
@@ -41,6 +41,9 @@ async def _find_model(context: Context, name: str) -> Model | None:
     if model is not None:
         return model
     run = await find_run(context.session, name)
+    model = await model_of_run(context.session, run.id) if run is not None else None
+    if model is not None:
+        return model
     if run is not None and await can_keep(context, run):
         _keep(context, run)
         return None

@@ -7,15 +7,15 @@ from pathlib import Path
 from bot.cards import model_card, model_line
 from bot.commands import Request
 from bot.context import Context
-from bot.reconcile.models import add_base
+from bot.reconcile.models import add_base, inspect_base
 from bot.replies import Choice, Item, Listing, Text, Tone
 from bot.texts import Texts
 from storage.catalogue import add_model, models_from, models_of
 from storage.models import Model
 from storage.services import service_of
 from storage.states import ModelKind, ModelState, ServiceState, Wish
-from training.checkpoints import CheckpointError, inspect_checkpoint
-from training.tokens import ChatTokenizer, TokenizerError
+from training.checkpoints import CheckpointError
+from training.tokens import TokenizerError
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _TONES: dict[ModelState, Tone] = {ModelState.FAILED: "bad", ModelState.READY: "good"}
@@ -94,8 +94,7 @@ def _add_folder(context: Context, folder: Path) -> None:
 
     async def act() -> bool:
         try:
-            facts = await asyncio.to_thread(inspect_checkpoint, folder)
-            await asyncio.to_thread(ChatTokenizer.from_checkpoint, folder)
+            facts = await asyncio.to_thread(inspect_base, folder)
         except (CheckpointError, TokenizerError) as error:
             kind = "checkpoint" if isinstance(error, CheckpointError) else "tokenizer_error"
             sentence = text(f"{kind}.{error.code}", **error.params)

@@ -24,8 +24,8 @@ NEEDED_FILES = (
 )
 
 
-def fetch(name: str, folder: Path, totals: Callable[[int], None]) -> None:
-    """Fetch the model ``name`` (``organisation/model``) into ``folder``; ``totals`` is told its size first.
+def fetch(name: str, folder: Path, tell_total: Callable[[int], None], *, endpoint: str | None = None) -> None:
+    """Fetch the model ``name`` (``organisation/model``) into ``folder``; ``tell_total`` is told its size first.
 
     Raises CannotGoOnError: ``hub_no_model``, ``hub_closed``, ``hub_unreachable``, ``hub_no_weights``, ``hub_disk``.
     """
@@ -37,13 +37,13 @@ def fetch(name: str, folder: Path, totals: Callable[[int], None]) -> None:
     # Of whichever HTTP library the hub's library uses in its version.
     http_error = HfHubHTTPError.__bases__[0]
     try:
-        siblings = HfApi().model_info(name, files_metadata=True).siblings or []
+        siblings = HfApi(endpoint=endpoint).model_info(name, files_metadata=True).siblings or []
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in siblings}
         wanted = [file for file in sizes if any(fnmatch(file, pattern) for pattern in NEEDED_FILES)]
         if not any(file.endswith(".safetensors") for file in wanted):
             raise CannotGoOnError("hub_no_weights", name=name)
-        totals(sum(sizes[file] for file in wanted))
-        snapshot_download(name, local_dir=folder, allow_patterns=wanted)
+        tell_total(sum(sizes[file] for file in wanted))
+        snapshot_download(name, local_dir=folder, allow_patterns=wanted, endpoint=endpoint)
     except GatedRepoError as error:
         raise CannotGoOnError("hub_closed", name=name) from error
     except RepositoryNotFoundError as error:

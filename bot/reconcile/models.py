@@ -21,6 +21,7 @@ from storage.catalogue import add_model, fetching_models, models_from
 from storage.models import Message, Model, Thread
 from storage.states import ModelKind, ModelState
 from training.checkpoints import CheckpointError, CheckpointFacts, inspect_checkpoint
+from training.tokens import ChatTokenizer, TokenizerError
 
 log = structlog.get_logger(__name__)
 
@@ -39,13 +40,20 @@ async def register_prepared(world: World) -> None:
 
 async def _register(world: World, folder: Path) -> None:
     try:
-        facts = await asyncio.to_thread(inspect_checkpoint, folder)
-    except CheckpointError as error:
+        facts = await asyncio.to_thread(inspect_base, folder)
+    except (CheckpointError, TokenizerError) as error:
         log.warning("model.not_registered", folder=folder.name, error=str(error))
         return
     async with world.store.transaction() as session:
         await add_base(session, folder, facts)
     log.info("model.registered", name=folder.name)
+
+
+def inspect_base(folder: Path) -> CheckpointFacts:
+    """The facts of a base model that can be tuned and talked to. Raises CheckpointError, TokenizerError."""
+    facts = inspect_checkpoint(folder)
+    ChatTokenizer.from_checkpoint(folder)
+    return facts
 
 
 async def add_base(session: AsyncSession, folder: Path, facts: CheckpointFacts) -> Model:
@@ -68,7 +76,9 @@ async def add_base(session: AsyncSession, folder: Path, facts: CheckpointFacts) 
 class ModelsLoop:
     """Fetches one wanted model after the other."""
 
-    def __init__(self, world: World, delivery: Delivery) -> None:
+    def __init__(self, world: World, delivery: Delivery, *, endpoint: str | None = None) -> None:
+        """``endpoint``: the hub's address; none: the one that its library is set to (``HF_ENDPOINT``)."""
+        self._endpoint = endpoint
         self._world = world
         self._delivery = delivery
         self._fetching: asyncio.Task[None] | None = None
@@ -95,27 +105,29 @@ class ModelsLoop:
 
     async def _fetch(self, model: Model) -> None:
         name, folder = model.source.removeprefix("hub:"), self._world.settings.models_folder / model.name
-        total = [0]
-        telling = asyncio.create_task(self._tell(model.id, folder, total))
+        totals: list[int] = []
+        telling = asyncio.create_task(self._tell(model.id, folder, totals))
         try:
-            await in_daemon_thread(lambda: fetch(name, folder, lambda size: total.__setitem__(0, size)))
-            facts = await asyncio.to_thread(inspect_checkpoint, folder)
+            await in_daemon_thread(lambda: fetch(name, folder, totals.append, endpoint=self._endpoint))
+            facts = await asyncio.to_thread(inspect_base, folder)
         except CannotGoOnError as error:
             await self._end(model.id, reason=f"cannot.{error.code}", values=error.values)
         except CheckpointError as error:
             await self._end(model.id, reason=f"checkpoint.{error.code}", values=error.params)
+        except TokenizerError as error:
+            await self._end(model.id, reason=f"tokenizer_error.{error.code}", values=error.params)
         else:
             await self._end(model.id, folder=folder, facts=facts)
         finally:
             telling.cancel()
 
-    async def _tell(self, model_id: str, folder: Path, total: Sequence[int]) -> None:
+    async def _tell(self, model_id: str, folder: Path, totals: Sequence[int]) -> None:
         """Keep the card true while the fetch goes on."""
         while True:
             done = await asyncio.to_thread(fetched_bytes, folder)
             async with self._world.store.transaction() as session:
                 model = await session.get(Model, model_id)
-                shown = await say_model(session, model, done=done, total=total[0]) if model else []
+                shown = await say_model(session, model, done=done, total=sum(totals)) if model else []
             await self._delivery.deliver(shown)
             await asyncio.sleep(SECONDS_BETWEEN_CARDS)
 

@@ -46,14 +46,18 @@ class RunsLoop:
         self._seen: dict[AttemptId, _Seen] = {}
 
     async def once(self) -> None:
-        """Follow what is under way, then submit what waits. Raises BackendUnavailable."""
+        """Follow what is under way, then submit what waits."""
         async with self._world.store.reading() as session:
             runs = await unfinished_runs(session)
             attempts = {run.id: await newest_attempt(session, run.id) for run in runs}
         if not runs:
             self._seen.clear()
             return
-        observed = await asyncio.to_thread(self._world.runs.observe)
+        try:
+            observed = await asyncio.to_thread(self._world.runs.observe)
+        except BackendUnavailable:
+            log.warning("runs.not_observed")
+            return
         for run in runs:
             await self._follow(run, attempts[run.id], observed)
         await self._submit_queued()

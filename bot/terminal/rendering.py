@@ -92,7 +92,8 @@ def _review(review: Review) -> Iterator[Line]:
         yield from _folded(section) if section.is_folded else _open(section)
     for caution in review.warnings:
         remedy = f" › {_typed(caution.remedy)}" if caution.remedy else ""
-        yield Line(text=f"  ! {caution.text}{remedy}", style=caution.tone)
+        mark = "·" if caution.tone == "plain" else "!"
+        yield Line(text=f"  {mark} {caution.text}{remedy}", style=caution.tone)
     yield from _choices(review.choices)
 
 

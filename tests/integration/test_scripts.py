@@ -160,7 +160,9 @@ def prepare(checkout: Checkout) -> None:
         checkout.put(checkout.folder / environment / "bin" / "python", "#!/bin/sh\n")
         checkout.stamp(environment, locked)
     checkout.put(checkout.folder / ".venv/bin/tunesmith", '#!/bin/sh\necho "tunesmith $*"\n')
-    (checkout.home / "models" / "smollm2-135m-instruct").mkdir(parents=True)
+    model = checkout.home / "models" / "smollm2-135m-instruct"
+    model.mkdir(parents=True)
+    (model / "manifest.json").touch()
 
 
 def test_a_prepared_checkout_starts_at_once(checkout: Checkout) -> None:

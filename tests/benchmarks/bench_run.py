@@ -1,0 +1,113 @@
+"""From the end of a training to the tuned model's first token: run as ``python -m tests.benchmarks.bench_run``.
+
+A short real run (16 rows, one epoch) of the bundled model, whose vLLM is started meanwhile, and then one question.
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Select, select
+
+from bot.replies import Answer, Reply
+from bot.settings import Settings
+from bot.turns import ThreadRef, Turn, Upload
+from bot.wiring import Application, build
+from storage.models import Run, Service
+from storage.states import RunState, ServiceState
+from tests.places import bundled_model, serving_python
+
+Figure = dict[str, str | float]
+
+Row = TypeVar("Row", Run, Service)
+
+THREAD = ThreadRef(face="bench", key="bench")
+PATIENCE_SECONDS = 1800.0
+ROWS = [{"instruction": f"Who are you, number {number}?", "output": "I am Nova."} for number in range(16)]
+
+
+class Stopwatch:
+    """A face that notes the first piece of a model's answer."""
+
+    def __init__(self) -> None:
+        self.first_token: float | None = None
+
+    async def show(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> str:
+        if isinstance(reply, Answer) and reply.markdown and self.first_token is None:
+            self.first_token = time.time()
+        return message_id
+
+
+async def measure(home: Path) -> list[Figure]:
+    """Run it."""
+    model = bundled_model()
+    (home / "models").mkdir()
+    (home / "models" / model.name).symlink_to(model)
+    async with build(Settings(home=home, serving_python=serving_python())) as application:
+        face = Stopwatch()
+        application.faces["bench"] = face
+        async with application.running():
+            begin = time.time()
+            line = f"/finetune base_model={model.name} preset=quick epochs=1 start deploy"
+            await say(application, line, rows=ROWS)
+            run = await until(application, select(Run), lambda found: found.state.is_final)
+            if run.state is not RunState.SUCCEEDED or run.finished_at is None:
+                raise RuntimeError(f"the run ended as {run.state}: {run.detail}")
+            ended = run.finished_at.timestamp()
+            service = await until(application, select(Service), lambda found: found.state is ServiceState.READY)
+            ready = service.updated_at.timestamp()
+            asked = time.time()
+            await say(application, "Who are you?")
+    first = (face.first_token or time.time()) - asked
+    return [
+        {"figure": "a run of 16 rows, submitted to finished", "value": round(ended - begin, 1), "unit": "s"},
+        {"figure": "end of training to ready service", "value": round(ready - ended, 1), "unit": "s"},
+        {"figure": "question to first token of the tuned model", "value": round(first, 2), "unit": "s"},
+        {"figure": "end of training to first token", "value": round(ready - ended + first, 1), "unit": "s"},
+    ]
+
+
+async def say(application: Application, text: str, *, rows: list[dict[str, str]] | None = None) -> None:
+    """One turn, with rows as its file."""
+    content = json.dumps(rows).encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield content
+
+    files = (Upload(name="nova.json", size_bytes=len(content), chunks=chunks()),) if rows else ()
+    event = datetime.now(UTC).isoformat()
+    if not await application.assistant.handle(Turn(event_id=event, thread=THREAD, text=text, uploads=files)):
+        raise RuntimeError(f"{text!r} failed")
+
+
+async def until(application: Application, query: Select[Row], holds: Callable[[Row], bool]) -> Row:
+    """The one row, as soon as something holds of it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        async with application.world.store.reading() as session:
+            row = await session.scalar(query)
+        if row is not None and holds(row):
+            return row
+        await asyncio.sleep(0.05)
+    raise TimeoutError(str(query))
+
+
+def figures() -> Iterator[Figure]:
+    """On a home of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from asyncio.run(measure(Path(folder)))
+
+
+def main() -> None:
+    """Print one JSON line a figure."""
+    for figure in figures():
+        print(json.dumps(figure), flush=True)  # noqa: T201  its output
+
+
+if __name__ == "__main__":
+    main()
