@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import cast
 
 from bot.stopping import CannotGoOnError
 
@@ -35,7 +36,7 @@ def fetch(name: str, folder: Path, tell_total: Callable[[int], None], *, endpoin
 
     disable_progress_bars()
     # Of whichever HTTP library the hub's library uses in its version.
-    http_error = HfHubHTTPError.__bases__[0]
+    http_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])
     try:
         siblings = HfApi(endpoint=endpoint).model_info(name, files_metadata=True).siblings or []
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in siblings}

@@ -1,5 +1,6 @@
 """The life of a run, from one line to a service that answers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from bot.replies import Comparison
 from storage.models import Attempt, Host, Model, Run, Service, Thread
 from storage.states import HostState, ModelKind, RunState, ServiceState, Wish
+from tests.conversing import MACHINE
 from tests.living import Living, living, make_due
+from training.machine import Gpu
 from training.runs import AttemptId, Reason
 
 
@@ -306,3 +309,29 @@ async def test_a_clean_end_stops_the_hosts_and_the_next_start_brings_them_back(t
             await life.loops.once()
         assert (await life.row(Service)).state is ServiceState.READY
         assert life.servers.starts == 2
+
+
+async def test_the_only_card_goes_from_training_to_serving_and_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No model server beside a training on the one card; a second run makes the first one's service wait."""
+    card = Gpu(name="L4", memory_bytes=24 << 30, free_memory_bytes=24 << 30, supports_bf16=True)
+    for module in ("bot.wiring", "bot.reconcile.wishes"):
+        monkeypatch.setattr(f"{module}.find_machine", lambda: replace(MACHINE, gpus=(card,)))
+    async with living(tmp_path) as life:
+        first = await life.begin("gpus_per_node=1 deploy", thread="thread-1")
+        assert first.spec["gpus_per_node"] == 1
+        await life.loops.once()
+        await life.loops.once()
+        assert life.servers.hosts == {}
+        await life.finish()
+        assert [service.state for service in await life.rows(Service)] == [ServiceState.READY]
+
+        await life.begin("gpus_per_node=1 deploy", thread="thread-2")
+        await life.loops.once()
+        assert len(life.runs.attempts) == 1, "the card is not free yet"
+        await life.loops.once()
+        assert (len(life.runs.attempts), life.servers.hosts) == (2, {})
+        assert life.card("service", "thread-1").is_live
+        await life.finish()
+        assert [service.state for service in await life.rows(Service)] == [ServiceState.READY] * 2
