@@ -8,10 +8,10 @@ import orjson
 from rich.console import Console
 
 from bot.dialogs.wording import finding_sentence, invalid_sentence, label, problem_sentence, sentence, shown_value
+from bot.hosting import LARGEST_LORA_RANK
 from bot.plans import PlanFile, PlanFileError, read_plan
 from bot.settings import Settings
 from bot.texts import Texts
-from serving.services import HostSpec
 from training.checkpoints import CheckpointError, inspect_checkpoint
 from training.datasets import DatasetError, DatasetReport, check, kept, measure
 from training.estimate import Estimate, estimate
@@ -91,7 +91,7 @@ def _check_task(task: PlanFile, settings: Settings) -> Checked:
     tokens = measure(task.dataset, report, ChatTokenizer.from_checkpoint(checkpoint), fills=fills)
     facts = Facts(model=inspect_checkpoint(checkpoint), data=tokens, machine=find_machine(settings.home))
     plan = make_plan(task.preset, task.values, facts)
-    return plan, estimate(plan.spec, facts), review(plan.spec, facts, max_lora_rank=HostSpec.max_lora_rank)
+    return plan, estimate(plan.spec, facts), review(plan.spec, facts, max_lora_rank=LARGEST_LORA_RANK)
 
 
 def _plan_lines(plan: Plan, foreseen: Estimate, findings: tuple[Finding, ...], *, text: Texts) -> list[str]:

@@ -109,7 +109,7 @@ class _Count:
         report = DatasetReport.from_json(version.report)
         path = data_file(world.artifacts.local_path(version.artifact))
         try:
-            result = await asyncio.to_thread(_count, path, report, Path(model.source), model.name, self.fills)
+            result = await asyncio.to_thread(_count, path, report, world.folder_of(model), model.name, self.fills)
         except (TokenizerError, DatasetError) as error:
             prefix = "tokenizer_error" if isinstance(error, TokenizerError) else "dataset_error"
             log.info("dataset.uncountable", version=version.id, model=model.id, code=error.code)

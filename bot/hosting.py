@@ -2,6 +2,7 @@
 
 from bot.world import World
 from serving.services import HostSpec
+from serving.vllm_command import VLLM_LORA_RANKS
 from storage.models import Host, Model
 from storage.states import ModelKind
 from training.checkpoints import CheckpointFacts
@@ -11,6 +12,9 @@ LONGEST_CONTEXT_GPU = 32768
 """In tokens. Longer contexts of a model are left unused: their cache would not fit."""
 
 DEFAULT_LORA_RANK = 16
+
+LARGEST_LORA_RANK = VLLM_LORA_RANKS[-1]
+"""What a plan may ask for: a host is started anew where an adapter needs a higher rank than it was started with."""
 
 
 def host_spec(world: World, host: Host, base: Model) -> HostSpec:

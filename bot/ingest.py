@@ -15,10 +15,12 @@ from bot.turns import Upload
 from bot.world import World
 from storage.artifacts import Stored, TooLarge
 from storage.models import Dataset, DatasetVersion, new_id
-from training.datasets import DatasetError, DatasetReport, check, suggest_name
+from training.datasets import DatasetError, DatasetReport, Problem, check, suggest_name
 from training.datasets.names import FALLBACK
 
 log = structlog.get_logger(__name__)
+
+PROBLEMS_SAID = 5
 
 SPARE_BYTES = 200_000_000
 """What must stay free on the disk after an upload."""
@@ -33,6 +35,8 @@ class Ingested:
     error: str | None = None
     """The id of the sentence that says why the whole file is refused; nothing of it is kept."""
     error_values: tuple[tuple[str, str | int], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    """The first problems of a file without a single good row."""
 
 
 async def ingest(world: World, upload: Upload) -> Ingested:
@@ -47,14 +51,15 @@ async def ingest(world: World, upload: Upload) -> Ingested:
         return Ingested(file_name=name, error=f"dataset_error.{error.code}", error_values=tuple(error.params.items()))
     except _Refused as refused:
         log.info("upload.refused", code=refused.code)
-        return Ingested(file_name=name, error=refused.code, error_values=refused.values)
+        return Ingested(file_name=name, error=refused.code, error_values=refused.values, problems=refused.problems)
 
 
 class _Refused(Exception):
-    def __init__(self, code: str, **values: str | int) -> None:
+    def __init__(self, code: str, *, problems: tuple[Problem, ...] = (), **values: str | int) -> None:
         super().__init__(code)
         self.code = code
         self.values = tuple(values.items())
+        self.problems = problems[:PROBLEMS_SAID]
 
 
 def _require_room(world: World, size_bytes: int) -> None:
@@ -96,8 +101,8 @@ async def _check(world: World, name: str, stored: Stored) -> Ingested:
     try:
         report = await asyncio.to_thread(check, world.artifacts.local_path(stored.key), name=name)
         if not report.rows:
-            raise DatasetError("no_good_rows", bad_rows=report.bad_rows)
-    except DatasetError:
+            raise _Refused("upload.no_good_rows", n=report.bad_rows, problems=report.problems)
+    except (DatasetError, _Refused):
         await _forget(world, folder)
         raise
     async with world.store.transaction() as session:

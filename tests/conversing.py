@@ -3,29 +3,28 @@
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from sqlalchemy import select
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from bot.assistant import Assistant
-from bot.commands import Handler
 from bot.delivery import Delivery
-from bot.dialogs import dataset, experiment, general
 from bot.draft import Draft
 from bot.replies import Choice, Question, Reply, Review, RunCard
 from bot.settings import Settings
 from bot.speaking import Speaking
 from bot.turns import ThreadRef, Turn, Upload
+from bot.wiring import HANDLERS, assemble
 from bot.world import World
-from storage.artifacts import Artifacts
-from storage.migrations import upgrade
+from serving.services import ModelServer
 from storage.models import Model, Run, Thread
 from storage.states import ModelKind
 from storage.store import Store
+from tests.fake_runs import FakeRuns
 from tests.recording import RecordingFace, words
 from training.checkpoints import CheckpointFacts
 from training.machine import Machine
@@ -76,8 +75,8 @@ class Bench:
             uploads=tuple(upload(path) for path in files),
             language=language,
         )
-        speaking = Speaking(self.world, delivery)
-        self.went_well = await Assistant(self.world, delivery, speaking, HANDLERS).handle(turn)
+        assistant = Assistant(self.world, delivery, Speaking(self.world, delivery), HANDLERS)
+        self.went_well = await assistant.handle(turn)
         shown = {shown_id: reply for _, shown_id, reply in self.face.showings[before:]}
         return list(shown.values())
 
@@ -115,39 +114,15 @@ class Bench:
         raise AssertionError("nothing is being asked")
 
 
-HANDLERS: dict[str, Handler] = {
-    "finetune": experiment.begin,
-    "dataset": dataset.show,
-    "datasets": dataset.list_,
-    "language": general.language,
-    "new": general.new,
-    "help": general.help_,
-}
-
-
 @asynccontextmanager
 async def bench(home: Path, *, base_models: Sequence[str] = ("tiny-instruct",)) -> AsyncIterator[Bench]:
-    """A fresh home with base models of these names."""
+    """A fresh home with base models of these names, over fakes that nothing here calls."""
     settings = Settings(home=home)
-    settings.models_folder.mkdir(parents=True, exist_ok=True)
-    await upgrade(settings.database_url)
-    store = Store(settings.database_url)
-    nothing = cast(Any, None)
-    world = World(
-        settings=settings,
-        store=store,
-        artifacts=Artifacts(settings.artifacts_root),
-        runs=nothing,
-        servers=nothing,
-        machine=MACHINE,
-        wake=lambda: None,
-    )
-    try:
+    async with assemble(settings, runs=FakeRuns(), servers=cast(ModelServer, None)) as application:
+        world = replace(application.world, machine=MACHINE)
         for name in base_models:
-            await add_base_model(store, settings.models_folder / name)
+            await add_base_model(world.store, settings.models_folder / name)
         yield Bench(world=world, face=RecordingFace())
-    finally:
-        await store.close()
 
 
 async def add_base_model(store: Store, folder: Path, *, template: str = TEMPLATE) -> None:

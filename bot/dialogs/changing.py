@@ -16,10 +16,15 @@ from bot.vocabulary import vocabulary
 from training.presets import Preset
 from training.spec import PARAMETERS, InvalidValue
 
+LONGEST_READ = 4000
+"""Characters of a message that are looked at for edits; a plan as text is far shorter."""
+MOST_COMPLAINTS = 5
+"""Of things not understood that are listed one by one."""
+
 
 def read(text: str, situation: Situation) -> Reading:
     """The edits that ``text`` makes; ``name=Nova`` fills a placeholder of the plan's data."""
-    return read_edits(text, vocabulary(), placeholder_pairs(situation))
+    return read_edits(text[:LONGEST_READ], vocabulary(), placeholder_pairs(situation))
 
 
 async def edit(context: Context, situation: Situation, text: str, *, otherwise: Wrong | None = None) -> None:
@@ -90,6 +95,8 @@ async def say_wrong(context: Context, edited: Edited, unknown: tuple[Unknown, ..
             sentences.append(text("edit.unknown.nearest", text=written, nearest=words.nearest))
         else:
             sentences.append(text("answer.unknown", text=written))
+    if len(sentences) > MOST_COMPLAINTS:
+        sentences[MOST_COMPLAINTS - 1 :] = [text("edit.more_wrong", n=len(sentences) - MOST_COMPLAINTS + 1)]
     if sentences:
         lines = sentences if len(sentences) == 1 else [f"- {line}" for line in sentences]
         await context.refuse(Text(markdown="\n".join(lines), tone="warning"))

@@ -10,7 +10,7 @@ from bot.dialogs.edits import Edited, apply_edits
 from bot.dialogs.examples import EXAMPLE, example_version
 from bot.dialogs.situation import Situation, load
 from bot.dialogs.start import start
-from bot.dialogs.wording import quoted, sentence
+from bot.dialogs.wording import problem_sentence, quoted, sentence
 from bot.draft import Draft, read_draft
 from bot.ingest import Ingested
 from bot.phrases import Edit, Unknown
@@ -55,7 +55,8 @@ async def _accepted(context: Context, files: tuple[Ingested, ...]) -> list[Inges
         if file.error:
             reason = sentence(context.texts, file.error, dict(file.error_values))
             markdown = context.texts("file.refused", name=quoted(file.file_name), reason=reason)
-            await context.refuse(Text(markdown=markdown, tone="bad"))
+            lines = [f"- {problem_sentence(context.texts, problem)}" for problem in file.problems]
+            await context.refuse(Text(markdown="\n".join([markdown, *lines]), tone="bad"))
     return [file for file in files if file.version_id]
 
 

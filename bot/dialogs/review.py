@@ -8,11 +8,11 @@ from bot.dialogs.questions import control_choice
 from bot.dialogs.situation import Situation, counted, planning_facts, taken_names, used_fills
 from bot.dialogs.wording import finding_sentence, label, remedy_label, shown_value, time_span
 from bot.facts import kept_literally
+from bot.hosting import LARGEST_LORA_RANK
 from bot.names import numbered, suggested_name
 from bot.phrases import Control
 from bot.replies import Caution, Choice, Review, ReviewRow, ReviewSection, Tone
 from bot.texts import Texts
-from serving.services import HostSpec
 from training.estimate import Estimate, estimate
 from training.facts import Facts
 from training.findings import Finding
@@ -57,7 +57,7 @@ async def propose(context: Context, situation: Situation) -> Proposal:
     return Proposal(
         plan=plan,
         facts=facts,
-        findings=review(plan.spec, facts, max_lora_rank=HostSpec.max_lora_rank),
+        findings=review(plan.spec, facts, max_lora_rank=LARGEST_LORA_RANK),
         estimate=estimate(plan.spec, facts),
         questions=(await counted(context, situation)).questions,
         experiment=situation.draft.experiment or await suggested_experiment(context, situation),

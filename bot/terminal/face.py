@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.text import Text as Styled
 
-from bot.replies import Answer, Form, Question, Reply, RunCard
+from bot.replies import Answer, Form, Question, Reply, Review, RunCard
 from bot.terminal.rendering import Line, Style, render, short
 from bot.turns import ThreadRef
 
@@ -52,6 +52,9 @@ class TerminalFace:
             self._card(reply, previous)
         elif isinstance(reply, Question) and reply.answered is not None:
             # The person has just typed it.
+            pass
+        elif isinstance(reply, Review) and previous is not None and not reply.choices:
+            # It was closed; what the person did with it is said below.
             pass
         elif isinstance(reply, Form):
             self._form(reply, previous)

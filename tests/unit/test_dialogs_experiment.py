@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conversing import Bench, bench, identity, support, write_rows
+from tests.conversing import Bench, bench, identity, support
 from tests.dialogs import CHINESE, ENGLISH, Dialog
 from tests.recording import words
 

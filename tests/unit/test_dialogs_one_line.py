@@ -35,7 +35,8 @@ async def test_everything_in_one_line_starts(desk: Bench, tmp_path: Path) -> Non
 
 
 async def test_the_same_line_in_chinese_words(desk: Bench, tmp_path: Path) -> None:
-    line = "/finetune fill.name=“小 星” fill.author=极光科技 基础模型=smollm2-135m-instruct 快速 训练轮数=4 学习率=1e-4 开始 不部署"
+    names = "fill.name=“小 星” fill.author=极光科技 基础模型=smollm2-135m-instruct"
+    line = f"/finetune {names} 快速 训练轮数=4 学习率=1e-4 开始 不部署"
     replies = await desk.say(line, files=[identity(tmp_path / "客服.jsonl")], language="zh-CN")
     assert has_started(replies), [words(reply) for reply in replies]
     (run,) = await desk.runs()

@@ -15,10 +15,9 @@ from tests.conversing import Bench, add_base_model, bench, has_started, identity
 from tests.recording import words
 
 GARBAGE = (
-    "", " ", "\n", "🤖🔥", "是", "不", "一", "{{name}}", "{}", "%s", "0", "-1", "1e999", "99999999999999999999", "=", "==",
-    "a=b", "fill.=", "fill.x=", "lr", "lr=", "=1e-4", "epochs=epochs", "/", "//", "@", "？？？", "\x00", "'; DROP TABLE",
-    "<script>alert(1)</script>", "[link](http://x)", "a" * 5000, "学" * 5000, "lr 1e-4 " * 300, "1 " * 500, "😀" * 700,
-    "what is", "什么", "the the the", "lr=1e-4=2", "“", "\"'\"", "dataset=", "base_model=", "preset=,", "ﬁne", "İ", "ß",
+    "", " \n", "🤖🔥", "是", "{{name}}", "%s {}", "0", "-1", "1e999", "99999999999999999999", "==", "fill.=", "lr=",
+    "epochs=epochs", "//", "@", "\x00'; DROP TABLE", "<b>[link](http://x)", "学" * 5000, "lr 1e-4 " * 300, "a b " * 400,
+    "什么", "lr=1e-4=2", "“", "base_model=", "İßﬁ",
 )  # fmt: skip
 
 
@@ -75,8 +74,6 @@ def keeps(before: Draft, after: Draft | None) -> bool:
 async def test_garbage_at_every_question_loses_nothing(desk: Bench, tmp_path: Path, where: str) -> None:
     before = await open_at(desk, tmp_path, where)
     for place, garbage in enumerate(GARBAGE):
-        if garbage.startswith("/"):
-            continue
         replies = await desk.say(garbage, language="zh-CN" if place % 2 else "en")
         assert not is_bug(replies, desk), f"{garbage[:60]!r} at {where}"
         assert replies, f"silence after {garbage[:60]!r}"
@@ -88,8 +85,7 @@ async def test_garbage_at_every_question_loses_nothing(desk: Bench, tmp_path: Pa
 async def test_garbage_while_a_data_set_is_asked_for(desk: Bench, tmp_path: Path) -> None:
     await open_at(desk, tmp_path, "dataset")
     for garbage in GARBAGE:
-        if not garbage.startswith("/"):
-            assert not is_bug(await desk.say(garbage), desk), garbage[:60]
+        assert not is_bug(await desk.say(garbage), desk), garbage[:60]
 
 
 async def test_any_text_at_any_question(desk: Bench, tmp_path: Path) -> None:
@@ -104,7 +100,7 @@ async def test_any_text_at_any_question(desk: Bench, tmp_path: Path) -> None:
     texts_said: list[tuple[str, str]] = []
 
     @given(place=st.sampled_from(places), text=said.filter(lambda text: not text.strip().startswith("/")))
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     def collect(place: str, text: str) -> None:
         texts_said.append((place, text))
 
