@@ -21,6 +21,7 @@ from training.trainer.callbacks import HeedStop, MarkComplete, TellProgress
 from training.trainer.checkpoints import check_identity, find_complete, identity, remove_incomplete
 from training.trainer.data import Examples, prepare
 from training.trainer.exits import BadConfiguration, Stopped
+from training.trainer.head import score_only_what_is_learned
 from training.trainer.model import build_model, build_optimizer, check_means, saves_memory
 from training.trainer.progress import ProgressWriter
 from training.trainer.request import base_model_folder
@@ -53,6 +54,7 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
         tokenizer.pad_token = tokenizer.eos_token
     stop.check()
 
+    score_only_what_is_learned()
     heed_stop = HeedStop(stop)
     what = identity(attempt)
     progress = ProgressWriter(folder.attempt(attempt.id.number).progress)
