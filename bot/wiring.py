@@ -50,7 +50,7 @@ HANDLERS: dict[str, Handler] = {
     "system": chat.system,
     "params": chat.params,
     "leave": chat.leave,
-    "language": general.language,
+    "language": experiment.language,
     "new": general.new,
     "help": general.help_,
 }

@@ -85,6 +85,9 @@ CHANGES: Dialog = (
 
 LANGUAGE: Dialog = (
     ("FILE:identity.jsonl", "in place of `{{name}}`"),
+    ("/language zh", "数据里的 `{{name}}` 应该换成什么"),
+    ("/language en", "in place of `{{name}}`"),
+    ("/finetune", "still open|in place of `{{name}}`"),
     ("Nova", "in place of `{{author}}`"),
     ("返回", "in place of `{{name}}`"),
     ("keep", "in place of `{{author}}`"),

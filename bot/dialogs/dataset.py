@@ -89,7 +89,7 @@ def _item(text: Texts, name: str, version: DatasetVersion) -> Item:
 
 def kind(text: Texts, report: DatasetReport) -> str:
     """Format and use: "Alpaca, instruction tuning"."""
-    return text.joined([text(f"format.{report.format}"), text(f"use.{report.use}")])
+    return text("dataset.kind", format=text(f"format.{report.format}"), use=text(f"use.{report.use}"))
 
 
 async def dataset_card(context: Context, data: DataInPlan, *, choices: Sequence[Choice] = ()) -> DatasetCard:

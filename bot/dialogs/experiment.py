@@ -2,6 +2,7 @@
 
 import re
 
+from bot.commands import Request
 from bot.context import Context
 from bot.dialogs import general
 from bot.dialogs.answers import Taken, skip, take
@@ -20,7 +21,7 @@ from bot.replies import Choice, Notice, Text
 from bot.vocabulary import vocabulary
 from training.spec import PARAMETERS
 
-__all__ = ["answer", "ask_again", "begin"]
+__all__ = ["answer", "ask_again", "begin", "language"]
 
 
 async def answer(context: Context) -> None:
@@ -52,6 +53,14 @@ async def _answer(context: Context, situation: Situation, step: str) -> None:
         await edit(context, situation, text)
     else:
         await _take(context, situation, step, text)
+
+
+async def language(context: Context, request: Request) -> None:
+    """``/language zh``: the open question is then asked again, in the new language."""
+    before = context.thread.language
+    await general.language(context, request)
+    if context.thread.language != before:
+        await ask_again(context)
 
 
 def _is_plainly_an_edit(text: str, reading: Reading) -> bool:

@@ -31,6 +31,7 @@ async def begin(context: Context, request: Request) -> None:
         if words:
             await edit(context, await load(context, draft), words)
         else:
+            await context.reply(Notice(text=context.texts("opening.still_open")))
             await ask_again(context)
     else:
         if draft:

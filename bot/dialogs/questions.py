@@ -113,7 +113,7 @@ def _fill(text: Texts, situation: Situation, name: str) -> Builder:
     markdown = text("ask.fill", placeholder=literal, n=rows)
     example = f"fill.{name}.example"
     if example in text:
-        markdown += " " + text(example)
+        markdown += text(example)
     keep = Choice(say=KEEP, label=text("fill.keep", placeholder=literal), detail=text("fill.keep.detail"))
     return markdown, (keep,)
 
@@ -127,7 +127,7 @@ def _base_model(text: Texts, situation: Situation) -> Builder:
     markdown = text("ask.base_model", name=best.name, reason=text(f"base_model_reason.{reason}"))
     offered = situation.models[:MOST_CHOICES]
     if len(situation.models) > len(offered):
-        markdown += " " + text("ask.base_model.more", n=len(situation.models) - len(offered))
+        markdown += text("ask.base_model.more", n=len(situation.models) - len(offered))
     choices = tuple(_model_choice(text, situation, model, is_best=model is best) for model in offered)
     return markdown, (*choices, add)
 
@@ -138,7 +138,7 @@ def _model_choice(text: Texts, situation: Situation, model: Model, *, is_best: b
         detail.append(text("base_model.too_large"))
     elif is_best:
         detail.append(text("recommended"))
-    return Choice(say=model.name, label=model.name, detail=text.joined(detail), style="primary" if is_best else "plain")
+    return Choice(say=model.name, label=model.name, detail=" · ".join(detail), style="primary" if is_best else "plain")
 
 
 def fits_roughly(situation: Situation, model: Model) -> bool:

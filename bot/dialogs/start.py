@@ -11,7 +11,7 @@ from bot.dialogs.situation import DataInPlan, Situation, used_fills
 from bot.dialogs.wording import finding_sentence, label, sentence
 from bot.draft import write_draft
 from bot.facts import Uncountable
-from bot.replies import Text
+from bot.replies import Notice, Text
 from storage.models import Model, Run, new_id
 from storage.runs import create_run
 from storage.states import RunState
@@ -30,6 +30,7 @@ async def start(context: Context, situation: Situation) -> None:
         await go_on(context, situation, step=must[0])
     elif context.has_failed:
         # Something of this very line was wrong: what would start is not what was asked for.
+        await context.reply(Notice(text=context.texts("start.not_yet")))
         await go_on(context, situation)
     else:
         try:

@@ -116,13 +116,13 @@ def test_names_for_experiments() -> None:
 
 
 async def test_the_card_names_problems_with_line_and_field(desk: Bench, tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, object] | str] = [
         {"instruction": "q", "output": "a", "system": "You are Mira."},
         {"instruction": "问题", "output": "答案", "system": "You are Mira."},
         '{"instruction": "broken"',
         {"instruction": "no answer", "output": ""},
     ]
-    (card, *_) = await desk.say("/dataset", files=[write_rows(tmp_path / "mixed.jsonl", [*rows])])
+    (card, *_) = await desk.say("/dataset", files=[write_rows(tmp_path / "mixed.jsonl", rows)])
     assert isinstance(card, DatasetCard)
     seen = words(card)
     for expected in ("Line 3", "Line 4", "output", "You are Mira.", "English", "Chinese"):
