@@ -8,8 +8,9 @@ from bot.commands import Request
 from bot.context import Context
 from bot.dialogs.edits import find_version
 from bot.dialogs.situation import DataInPlan, Wrong, base_models, find_data
-from bot.dialogs.wording import problem_sentence, sentence
+from bot.dialogs.wording import problem_sentence, quoted, sentence
 from bot.facts import Counted, Uncountable, find_counted, kept_literally
+from bot.ingest import Ingested
 from bot.replies import Choice, DatasetCard, Fact, Item, Listing, Log, Text, Tone
 from bot.texts import Texts
 from storage.models import Dataset, DatasetVersion, Model
@@ -25,8 +26,11 @@ LONGEST_PROMPT = 160
 async def show(context: Context, request: Request) -> None:
     """``/dataset [NAME] [problems]``: the card, or the list of all problems."""
     name, _, rest = request.arguments.partition(" ")
+    files = await accepted_files(context, request.files)
+    if request.files and not files:
+        return
     try:
-        version_id = request.files[0].version_id if request.files else await _named_version(context, name)
+        version_id = files[0].version_id if files else await _named_version(context, name)
     except Wrong as wrong:
         await context.refuse(Text(markdown=sentence(context.texts, wrong.message_id, wrong.values), tone="warning"))
         return
@@ -45,6 +49,17 @@ async def _named_version(context: Context, name: str) -> str | None:
         return await find_version(context, name)
     query = select(DatasetVersion.id).order_by(DatasetVersion.created_at.desc()).limit(1)
     return await context.session.scalar(query)
+
+
+async def accepted_files(context: Context, files: Sequence[Ingested]) -> list[Ingested]:
+    """The files that were taken in; why the others were not is said."""
+    for file in files:
+        if file.error:
+            reason = sentence(context.texts, file.error, dict(file.error_values))
+            markdown = context.texts("file.refused", name=quoted(file.file_name), reason=reason)
+            lines = [f"- {problem_sentence(context.texts, problem)}" for problem in file.problems]
+            await context.refuse(Text(markdown="\n".join([markdown, *lines]), tone="bad"))
+    return [file for file in files if file.version_id]
 
 
 async def list_(context: Context, _: Request) -> None:

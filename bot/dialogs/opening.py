@@ -6,21 +6,22 @@ from bot.commands import Request
 from bot.context import Context
 from bot.dialogs.asking import ask, close, go_on, show_data
 from bot.dialogs.changing import edit, here, read, say_wrong
+from bot.dialogs.dataset import accepted_files
 from bot.dialogs.edits import Edited, apply_edits
 from bot.dialogs.examples import EXAMPLE, example_version
 from bot.dialogs.situation import Situation, load
 from bot.dialogs.start import start
-from bot.dialogs.wording import problem_sentence, quoted, sentence
+from bot.dialogs.wording import quoted
 from bot.draft import Draft, read_draft
 from bot.ingest import Ingested
 from bot.phrases import Edit, Unknown
-from bot.replies import Notice, Text
+from bot.replies import Notice
 
 
 async def begin(context: Context, request: Request) -> None:
     """``/finetune`` with anything after it, or a dropped file with or without words."""
     draft = read_draft(context.thread)
-    files = await _accepted(context, request.files)
+    files = await accepted_files(context, request.files)
     is_command = context.turn.text.startswith("/")
     named, words = _named_dataset(request.arguments if is_command else context.turn.text)
     if request.files and not files:
@@ -48,17 +49,6 @@ async def ask_again(context: Context) -> None:
         situation = await load(context, draft)
         await close(context, draft, context.texts("answered.again"))
         await go_on(context, situation, step=here(situation))
-
-
-async def _accepted(context: Context, files: tuple[Ingested, ...]) -> list[Ingested]:
-    """The files that were taken in; why the others were not is said."""
-    for file in files:
-        if file.error:
-            reason = sentence(context.texts, file.error, dict(file.error_values))
-            markdown = context.texts("file.refused", name=quoted(file.file_name), reason=reason)
-            lines = [f"- {problem_sentence(context.texts, problem)}" for problem in file.problems]
-            await context.refuse(Text(markdown="\n".join([markdown, *lines]), tone="bad"))
-    return [file for file in files if file.version_id]
 
 
 def _named_dataset(words: str) -> tuple[str | None, str]:

@@ -201,3 +201,37 @@ async def test_a_model_that_cannot_learn_from_the_data_is_said(desk: Bench, tmp_
     assert open_now.id == "base_model"
     await desk.say("tiny-instruct")
     assert has_started(await desk.say("start"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize("where", OPENINGS)
+async def test_every_button_can_be_pressed_and_typed(desk: Bench, tmp_path: Path, where: str, language: str) -> None:
+    """In a thread for each: a button must never be answered by "I did not understand"."""
+    await open_at(desk, tmp_path, where)
+    waiting = desk.face.last("thread")
+    assert isinstance(waiting, Question | Review | Form)
+    hints = waiting.hints if isinstance(waiting, Question) else ()
+    for choice in (*waiting.choices, *hints):
+        for about in (waiting.id, None):
+            thread = f"{choice.say} {about}"
+            await open_at(desk, tmp_path, where, thread=thread)
+            await desk.say(f"/language {language}", thread=thread)
+            replies = await desk.say(choice.say, about=about, thread=thread)
+            assert replies
+            assert desk.went_well, (choice, [words(reply) for reply in replies])
+
+
+async def test_without_a_base_model_the_way_to_one_is_shown(tmp_path: Path) -> None:
+    async with bench(tmp_path / "home", base_models=()) as desk:
+        replies = await desk.say(files=[support(tmp_path / "support.jsonl", bad=0)])
+        assert "tokens are not counted" in words(replies[0])
+        assert "There is no base model here yet" in words(replies[-1])
+        for said in ("skip", "start", "anything", "quick, 2 epochs"):
+            await desk.say(said)
+            open_now = desk.open_question()
+            assert isinstance(open_now, Question)
+            assert open_now.id == "base_model"
+        await add_base_model(desk.world.store, desk.world.settings.models_folder / "mine")
+        replies = await desk.say("mine")
+        assert isinstance(replies[-1], Review)
+        assert has_started(await desk.say("start"))
