@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 from weakref import WeakValueDictionary
 
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 SECONDS_BETWEEN_SHOWINGS = 0.04
 SECONDS_BETWEEN_SAVINGS = 1.0
 SECONDS_BEFORE_RETRY = 1.0
+SHORT_CHARACTERS = 4000
+"""Of a conversation that is counted in a millisecond or two."""
 
 
 @dataclass(kw_only=True)
@@ -76,13 +79,9 @@ class Speaking:
         stream.cancel()
         return True
 
-    async def speak(self, message_id: str) -> bool:
-        """Stream the answer that waits in the message; returns whether it went well."""
-        async with self._world.store.reading() as session:
-            message = await session.get(Message, message_id)
-        if message is None:
-            return False
-        lock = self._locks.setdefault(message.thread_id, asyncio.Lock())
+    async def speak(self, thread_id: str, message_id: str) -> bool:
+        """Stream the answer that waits in a message of the thread; returns whether it went well."""
+        lock = self._locks.setdefault(thread_id, asyncio.Lock())
         with self.holding(message_id):
             async with lock:
                 speech = await self._begin(message_id)
@@ -130,7 +129,7 @@ class Speaking:
         context = context_tokens(self._world, base)
         limits = bounded(sampling, context_tokens=context)
         tokenizer = await self._tokenizers.of(self._world.folder_of(base))
-        fitting = await asyncio.to_thread(
+        fit = partial(
             trim,
             messages,
             system=system,
@@ -138,6 +137,9 @@ class Speaking:
             context_tokens=context,
             answer_tokens=int(limits["max_tokens"]),
         )
+        # A short conversation is counted sooner than a thread is found for it.
+        is_short = sum(len(message.text) for message in messages) + len(system or "") < SHORT_CHARACTERS
+        fitting = fit() if is_short else await asyncio.to_thread(fit)
         return ChatRequest(address=address, model=name, messages=fitting, sampling=limits)
 
     async def _begin(self, message_id: str) -> _Speech | None:

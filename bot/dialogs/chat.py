@@ -41,8 +41,8 @@ async def speak(context: Context) -> None:
         key=f"answer:{said.id}",
     )
     message = await context.reply(answer, conversation=conversation, state=MessageState.STREAMING)
-    message_id = message.id
-    context.afterwards.append(lambda: context.speaking.speak(message_id))
+    thread_id, message_id = context.thread.id, message.id
+    context.afterwards.append(lambda: context.speaking.speak(thread_id, message_id))
 
 
 async def choose(context: Context, request: Request) -> None:
