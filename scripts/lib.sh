@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts share; sourced from the root of the checkout by bash.
 #
 # Everything here may be killed at any line and started again: an environment's stamp and a model's name come last.
@@ -155,9 +156,13 @@ share_disk() {
 
 # Let the environment $1 import this checkout, and give it the command `tunesmith`.
 link_project() {
-  local site
+  local site version
   site=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
   printf '%s\n' "$PROJECT" >"$site/tunesmith.pth"
+  mkdir "$site/tunesmith-$version.dist-info"
+  printf 'Metadata-Version: 2.1\nName: tunesmith\nVersion: %s\n' "$version" \
+    >"$site/tunesmith-$version.dist-info/METADATA"
   # -P: the folder that somebody stands in is not where our packages are looked for.
   printf '#!/bin/sh\nexec "%s/bin/python" -P -m bot.cli "$@"\n' "$PROJECT/$1" >"$1/bin/tunesmith"
   chmod +x "$1/bin/tunesmith"
