@@ -1,9 +1,10 @@
 """Our rendering and tokenising equal transformers', text for text and id for id."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from tests.chat_templates import SPECIAL_TOKENS, TEMPLATES, chat_tokenizer, small_tokenizer
 from tests.places import bundled_model
@@ -28,12 +29,15 @@ def messages(talk: tuple[tuple[ChatRole, str], ...]) -> tuple[ChatMessage, ...]:
     return tuple(ChatMessage(role=role, content=content) for role, content in talk)
 
 
-def assert_equal(ours: ChatTokenizer, theirs: PreTrainedTokenizerFast, talk: tuple[ChatMessage, ...]) -> None:
+def assert_equal(ours: ChatTokenizer, theirs: PreTrainedTokenizerBase, talk: tuple[ChatMessage, ...]) -> None:
     """Compare what the template is given after ``prepared``: the one thing that we do before it."""
     said = [{"role": message.role, "content": message.content} for message in ours.prepared(talk)]
     for prompt in (False, True):
         text = theirs.apply_chat_template(said, tokenize=False, add_generation_prompt=prompt)
-        ids = theirs.apply_chat_template(said, tokenize=True, add_generation_prompt=prompt, return_dict=False)
+        ids = cast(
+            list[int],
+            theirs.apply_chat_template(said, tokenize=True, add_generation_prompt=prompt, return_dict=False),
+        )
         assert ours.render(talk, add_generation_prompt=prompt) == text
         assert ours.ids(text) == ids
         assert ours.decode(ids) == theirs.decode(ids)

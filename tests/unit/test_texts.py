@@ -25,7 +25,7 @@ def forms(catalog: Catalog) -> dict[str, tuple[str, ...]]:
     """Message id -> all its forms."""
     return {
         message.id if isinstance(message.id, str) else message.id[0]: (
-            (message.string,) if isinstance(message.string, str) else tuple(message.string)
+            (message.string,) if isinstance(message.string, str) else tuple(message.string or ())
         )
         for message in catalog
         if message.id
