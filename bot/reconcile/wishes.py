@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.hosting import host_model_id, lora_rank_of
+from bot.hosting import DEFAULT_LORA_RANK, host_model_id, lora_rank_of
 from bot.reconcile.room import has_room_beside, needs_all_gpus
 from bot.world import World
 from storage.models import Host, Model, Run
@@ -25,8 +25,10 @@ SECONDS_BETWEEN_LOOKS = 5.0
 class Needs:
     """What the services and the runs under way need."""
 
+    served: frozenset[str]
+    """Ids of the base models whose hosts services need now."""
     ranks: Mapping[str, int]
-    """Base model id -> the largest rank among the adapters that its host must serve (0 where there is none)."""
+    """Base model id -> the largest rank among the adapters that its host serves or will serve."""
     coming: Mapping[str, Run]
     """Base model id -> the run under way whose outcome it will serve."""
     yields_to: Run | None
@@ -47,9 +49,12 @@ class HostWishes:
             hosts = {host.base_model_id: host for host in await all_hosts(session)}
             bases = {base_id: await session.get_one(Model, base_id) for base_id in needs.coming}
         wanted = [base_id for base_id, run in needs.coming.items() if await self._may_start(run, bases[base_id], hosts)]
-        wanted += [base_id for base_id in needs.ranks if not _is_up(hosts.get(base_id))]
-        unneeded = [base_id for base_id, host in hosts.items() if _is_up(host) and base_id not in _all(needs)]
-        small = [base_id for base_id, rank in needs.ranks.items() if _is_too_small(hosts.get(base_id), rank)]
+        wanted += [base_id for base_id in needs.served if not _is_up(hosts.get(base_id))]
+        unneeded = [base_id for base_id, host in hosts.items() if _is_up(host) and base_id not in needs.ranks]
+        known = {*hosts, *wanted}
+        small = [
+            base_id for base_id in known & needs.ranks.keys() if _is_too_small(hosts.get(base_id), needs.ranks[base_id])
+        ]
         if wanted or unneeded or small:
             async with self._world.store.transaction() as session:
                 await _write(session, wanted, unneeded, {base_id: needs.ranks[base_id] for base_id in small})
@@ -67,15 +72,17 @@ class HostWishes:
 
 
 async def _find_needs(session: AsyncSession, machine: Machine) -> Needs:
-    ranks: dict[str, int] = {}
-    for service in await wanted_services(session):
-        model = await session.get_one(Model, service.model_id)
-        base_id = host_model_id(model)
-        ranks[base_id] = max(ranks.get(base_id, 0), int(model.facts.get("rank", 0)))
+    models = [await session.get_one(Model, service.model_id) for service in await wanted_services(session)]
     runs = await unfinished_runs(session)
     coming = {run.base_model_id: run for run in reversed(runs) if run.deploys and _is_coming(run)}
+    adapters = [(host_model_id(model), int(model.facts.get("rank", 0))) for model in models]
+    adapters += [(base_id, int(run.spec["lora_rank"])) for base_id, run in coming.items()]
+    ranks: dict[str, int] = {}
+    for base_id, rank in adapters:
+        ranks[base_id] = max(rank, ranks.get(base_id, 0))
     yields_to = next((run for run in runs if needs_all_gpus(machine, run)), None)
-    return Needs(ranks=ranks, coming=coming, yields_to=yields_to)
+    served = frozenset(host_model_id(model) for model in models)
+    return Needs(served=served, ranks=ranks, coming=coming, yields_to=yields_to)
 
 
 def _is_coming(run: Run) -> bool:
@@ -83,16 +90,12 @@ def _is_coming(run: Run) -> bool:
     return is_under_way and run.spec["method"] == "lora" and not run.stop_wanted
 
 
-def _all(needs: Needs) -> set[str]:
-    return {*needs.ranks, *needs.coming}
-
-
 def _is_up(host: Host | None) -> bool:
     return host is not None and host.wanted is Wish.UP
 
 
 def _is_too_small(host: Host | None, rank: int) -> bool:
-    return host is not None and lora_rank_of(host) < rank
+    return (lora_rank_of(host) if host else DEFAULT_LORA_RANK) < rank
 
 
 async def _write(session: AsyncSession, wanted: list[str], unneeded: list[str], ranks: Mapping[str, int]) -> None:

@@ -285,6 +285,7 @@ async def test_a_larger_rank_restarts_the_host(tmp_path: Path) -> None:
         host = await life.row(Host)
         assert life.servers.specs[host.id].max_lora_rank == 64
         assert (await life.row(Service)).state is ServiceState.READY
+        assert life.servers.starts <= 2
 
 
 async def test_a_deleted_thread_loses_its_card_and_nothing_else(tmp_path: Path) -> None:
