@@ -89,7 +89,7 @@ class Application:
 
     async def _reconcile(self) -> None:
         lock = loops_lock(self.settings)
-        while not lock.try_acquire():
+        while not lock.try_acquire():  # noqa: ASYNC110  a file lock wakes nobody
             await asyncio.sleep(1)
         log.info("loops.begin")
         try:

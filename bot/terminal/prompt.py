@@ -32,6 +32,7 @@ async def prompted_lines(*, history: Path, texts: Texts, status: Callable[[], st
         complete_while_typing=True,
         bottom_toolbar=lambda: status() or None,
         refresh_interval=1.0,
+        reserve_space_for_menu=4,
     )
     while True:
         try:
