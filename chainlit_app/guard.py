@@ -53,6 +53,7 @@ class Guard:
                 answer["Content-Security-Policy"] = POLICY.format(socket=f"ws://{host}")
                 answer["X-Content-Type-Options"] = "nosniff"
                 answer["Referrer-Policy"] = "no-referrer"
+                answer["Cache-Control"] = cache_control(scope["path"])
             await send(message)
 
         await self._app(scope, receive, send_with_policy)
@@ -63,6 +64,11 @@ class Guard:
             return False
         origin = headers.get("origin")
         return origin is None or urlsplit(origin).netloc == host
+
+
+def cache_control(path: str) -> str:
+    """How long a browser may keep an answer: Chainlit's assets have their hash in their names, all else may change."""
+    return "public, max-age=31536000, immutable" if path.startswith("/assets/") else "no-cache"
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

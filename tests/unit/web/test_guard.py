@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from bot.settings import LOCAL_HOSTS
-from chainlit_app.guard import Guard
+from chainlit_app.guard import Guard, cache_control
 
 site = FastAPI()
 
@@ -80,3 +80,11 @@ def test_sockets_are_guarded_too() -> None:
         client.websocket_connect(address, headers={"origin": "https://evil.example"}),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [("/assets/index-B2u6.js", "immutable"), ("/public/elements/Form.jsx", "no-cache"), ("/", "no-cache")],
+)
+def test_an_update_is_seen_at_once(path: str, kept: str) -> None:
+    assert kept in cache_control(path)
