@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import orjson
 import structlog
@@ -36,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 LONGEST_SAMPLE = 700
 """Characters of a sample row that are kept and shown."""
+
+_LOCKS: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+"""One a count that is under way."""
 
 Samples = tuple[tuple[Segment, ...], ...]
 _SAMPLES: TypeAdapter[Samples] = TypeAdapter(Samples)
@@ -103,6 +107,15 @@ class _Count:
     key: str
 
     async def __call__(self, world: World) -> None:
+        # Many threads may wait for the same counts: the first one counts for all.
+        lock = _LOCKS.setdefault((self.version_id, self.key), asyncio.Lock())
+        async with lock:
+            async with world.store.reading() as session:
+                is_done = await session.get(DatasetStatistics, (self.version_id, self.key)) is not None
+            if not is_done:
+                await self._count(world)
+
+    async def _count(self, world: World) -> None:
         async with world.store.reading() as session:
             version = await session.get_one(DatasetVersion, self.version_id)
             model = await session.get_one(Model, self.model_id)

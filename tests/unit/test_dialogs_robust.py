@@ -100,7 +100,7 @@ async def test_any_text_at_any_question(desk: Bench, tmp_path: Path) -> None:
     texts_said: list[tuple[str, str]] = []
 
     @given(place=st.sampled_from(places), text=said.filter(lambda text: not text.strip().startswith("/")))
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     def collect(place: str, text: str) -> None:
         texts_said.append((place, text))
 
@@ -181,11 +181,11 @@ async def test_a_button_of_an_earlier_question_changes_that_answer(desk: Bench, 
 
 async def test_turns_at_once_in_many_threads(desk: Bench, tmp_path: Path) -> None:
     path = identity(tmp_path / "identity.jsonl")
-    threads = [f"thread {place}" for place in range(10)]
+    threads = [f"thread {place}" for place in range(6)]
     await asyncio.gather(*(desk.say(files=[path], thread=thread, event_id=f"{thread} file") for thread in threads))
     for said in ("Nova", "Acme", "1", "quick", "start"):
         await asyncio.gather(*(desk.say(said, thread=thread, event_id=f"{thread} {said}") for thread in threads))
-    assert sorted(run.name for run in await desk.runs()) == sorted(f"identity-{number}" for number in range(1, 11))
+    assert sorted(run.name for run in await desk.runs()) == sorted(f"identity-{number}" for number in range(1, 7))
 
 
 async def test_a_model_that_cannot_learn_from_the_data_is_said(desk: Bench, tmp_path: Path) -> None:
@@ -203,16 +203,15 @@ async def test_a_model_that_cannot_learn_from_the_data_is_said(desk: Bench, tmp_
     assert has_started(await desk.say("start"))
 
 
-@pytest.mark.parametrize("language", ["en", "zh-CN"])
 @pytest.mark.parametrize("where", OPENINGS)
-async def test_every_button_can_be_pressed_and_typed(desk: Bench, tmp_path: Path, where: str, language: str) -> None:
-    """In a thread for each: a button must never be answered by "I did not understand"."""
+async def test_every_button_can_be_pressed_and_typed(desk: Bench, tmp_path: Path, where: str) -> None:
+    """In a thread for each, pressed in English and typed in Chinese: it must never be "I did not understand"."""
     await open_at(desk, tmp_path, where)
     waiting = desk.face.last("thread")
     assert isinstance(waiting, Question | Review | Form)
     hints = waiting.hints if isinstance(waiting, Question) else ()
     for choice in (*waiting.choices, *hints):
-        for about in (waiting.id, None):
+        for about, language in ((waiting.id, "en"), (None, "zh-CN")):
             thread = f"{choice.say} {about}"
             await open_at(desk, tmp_path, where, thread=thread)
             await desk.say(f"/language {language}", thread=thread)
