@@ -1,13 +1,14 @@
 """Shows replies on a terminal, or as plain lines in a pipe."""
 
 import sys
+from dataclasses import replace
 from typing import TextIO
 
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.text import Text as Styled
 
-from bot.replies import Answer, Form, Question, Reply, Review, RunCard
+from bot.replies import Answer, Comparison, ComparisonRow, Form, Question, Reply, Review, RunCard
 from bot.terminal.rendering import Line, Style, render, short
 from bot.turns import ThreadRef
 
@@ -50,6 +51,8 @@ class TerminalFace:
             self._answer(message_id, reply)
         elif isinstance(reply, RunCard):
             self._card(reply, previous)
+        elif isinstance(reply, Comparison):
+            self._comparison(reply, previous)
         elif isinstance(reply, Question) and reply.answered is not None:
             # The person has just typed it.
             pass
@@ -116,10 +119,28 @@ class TerminalFace:
             self.has_failed = True
         self.print(*(render(card) if is_new or not card.is_live else (short(card),)))
 
+    def _comparison(self, reply: Comparison, previous: Reply | None) -> None:
+        """Print each question once both have answered it."""
+        if not isinstance(previous, Comparison):
+            self.print(*render(replace(reply, rows=_answered(reply))))
+            return
+        rows = tuple(row for row in _answered(reply) if row not in previous.rows)
+        # What is left without an answer when the note changes has been given up.
+        is_last = reply.note != previous.note
+        if is_last:
+            rows = tuple(row for row in reply.rows if row not in _answered(previous))
+        lines = render(replace(reply, rows=rows, note=reply.note if is_last else ""))[1:]
+        if lines:
+            self.print(*lines)
+
     def _form(self, form: Form, previous: Reply | None) -> None:
         self.form = None if form.is_submitted else form
         if not form.is_submitted and (previous is None or render(previous) != render(form)):
             self.print(*render(form))
+
+
+def _answered(reply: Comparison) -> tuple[ComparisonRow, ...]:
+    return tuple(row for row in reply.rows if row.base and row.tuned)
 
 
 def _state(card: RunCard) -> tuple[object, ...]:

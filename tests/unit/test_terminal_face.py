@@ -1,7 +1,19 @@
 import io
 from dataclasses import replace
 
-from bot.replies import Answer, Choice, Form, FormField, FormSection, Question, Reply, RunCard, Text
+from bot.replies import (
+    Answer,
+    Choice,
+    Comparison,
+    ComparisonRow,
+    Form,
+    FormField,
+    FormSection,
+    Question,
+    Reply,
+    RunCard,
+    Text,
+)
 from bot.terminal.face import TerminalFace
 from bot.turns import ThreadRef
 
@@ -103,3 +115,19 @@ async def test_a_long_line_is_not_broken_in_a_pipe() -> None:
     line = "word " * 100
 
     assert await Screen(is_live=False).show(Text(markdown=line)) == line.strip()
+
+
+async def test_each_pair_of_answers_is_printed_once() -> None:
+    screen = Screen(is_live=False)
+    open_rows = (ComparisonRow(question="Who?", base="", tuned=""), ComparisonRow(question="Why?", base="", tuned=""))
+    asked = Comparison(intro="Side by side", base_label="base", tuned_label="nova", rows=open_rows, note="Answering")
+    who = ComparisonRow(question="Who?", base="A model.", tuned="Nova.")
+    why = ComparisonRow(question="Why?", base="", tuned="Because.")
+
+    assert await screen.show(asked) == "Side by side\nAnswering"
+    assert await screen.show(replace(asked, rows=(replace(who, tuned=""), open_rows[1]))) == ""
+    assert await screen.show(replace(asked, rows=(who, open_rows[1]))) == "Who?\n  base: A model.\n  nova: Nova."
+    assert await screen.show(replace(asked, rows=(who, why))) == ""
+    assert await screen.show(replace(asked, rows=(who, why), note="Stopped")) == (
+        "Why?\n  base: \n  nova: Because.\nStopped"
+    )
