@@ -119,7 +119,8 @@ async def test_killed_in_the_middle_of_a_run_of_a_load_and_of_an_answer(server: 
     async with reloaded(server, thread_id) as page:
         assert len(props(page, "Comparison")) == 1
         assert run_card(page)["fraction"] == 1
-        (answer,) = [card for card in props(page, "Answer") if card["state"] == "interrupted"]
+        await page.until(lambda: [1 for card in props(page, "Answer") if card["state"] == "interrupted"], seconds=30)
+        (answer,) = props(page, "Answer")
         assert answer["choices"][0]["say"] == "What is number 3?"
         await page.say("/params max_tokens=20")
         await page.say("What is number 3?")
