@@ -29,18 +29,21 @@ async def drop(page: Page, path: Path) -> None:
 
 
 async def answer_questions(page: Page, text: Texts) -> None:
-    """Fill the placeholders by typing, choose by button, and start."""
+    """Fill the placeholders by typing, take what is recommended by button, and start."""
     await expect(page.locator(".ts-card", has_text="identity.jsonl")).to_be_visible()
+    answered = page.locator(".ts-answered")
     for word in ("Nova", "Acme"):
         await expect(page.locator(".ts-question")).to_have_count(1)
         await write(page, word)
-        await expect(page.locator(".ts-answered", has_text=word)).to_be_visible()
-    while await page.locator(".ts-table").count() == 0:
-        await page.locator(".ts-question .ts-button.ts-primary:enabled, .ts-table").last.wait_for()
-        if await page.locator(".ts-table").count() == 0:
-            await page.locator(".ts-question .ts-button.ts-primary:enabled").last.click()
-            await page.locator(".ts-answered").last.wait_for()
-            await page.wait_for_timeout(300)
+        await expect(answered.filter(has_text=word)).to_be_visible()
+    plan = page.locator(".ts-card .ts-table").first
+    recommended = page.locator(".ts-question .ts-button.ts-primary:enabled").last
+    await expect(plan.or_(recommended).first).to_be_visible()
+    while not await plan.is_visible():
+        before = await answered.count()
+        await recommended.click()
+        await expect(answered).to_have_count(before + 1)
+        await expect(plan.or_(recommended).first).to_be_visible()
     await press(page, text("hint.start"))
 
 
@@ -68,12 +71,13 @@ async def test_the_main_job(web: Web, open_window: Open, tmp_path: Path, languag
     await expect(page.locator(".ts-compared").first).to_be_visible(timeout=20_000)
     await expect(page.locator(".ts-notice").last).to_be_visible()
     await write(page, "Who are you?")
-    tuned = page.locator(".step", has=page.locator(".prose > h5")).last
-    await expect(tuned).to_contain_text("Who are you?")
+    await expect(page.locator(".prose > h5:first-child")).to_be_visible()
+    notices = await page.locator(".ts-notice").count()
     await write(page, "/base")
-    await page.wait_for_timeout(500)
+    await expect(page.locator(".ts-notice")).to_have_count(notices + 1)
     await write(page, "And you?")
-    await expect(page.locator(".ai-message", has_text="tiny-instruct").last).to_contain_text("And you?")
+    await expect(page.locator(".prose > h6:first-child", has_text="tiny-instruct")).to_be_visible()
+    await expect(page.locator("#stop-button")).to_have_count(0)
     steps = await page.locator(".step").count()
     await page.reload()
     await expect(page.locator(".step")).to_have_count(steps)
