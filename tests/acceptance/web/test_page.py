@@ -21,7 +21,7 @@ async def test_the_first_screen_says_what_this_is(web: Web, open_window: Open, l
         await expect(window.page.locator(".ts-greeting")).to_contain_text(line)
     for name in ("finetune", "example", "runs", "models"):
         await expect(window.page.get_by_role("button", name=text(f"starter.{name}"), exact=True)).to_be_visible()
-    await expect(window.page.locator("#chat-input")).to_have_attribute("data-placeholder", text("web.composer"))
+    await expect(window.page.locator("#chat-input")).to_have_attribute("placeholder", text("web.composer"))
     assert await window.page.locator("html").get_attribute("lang") == language
     assert window.foreign(web.address) == []
     assert window.complaints == []
