@@ -22,6 +22,8 @@ async def press(page: Page, label: str) -> None:
 
 
 async def drop(page: Page, path: Path) -> None:
+    # The page is connected once its starters can be pressed.
+    await expect(page.locator("#starters button").first).to_be_enabled()
     await page.locator("#upload-button-input").set_input_files(path)
     await expect(page.get_by_text(path.name).first).to_be_visible()
     await expect(page.locator("#chat-submit")).to_be_enabled()
@@ -74,6 +76,8 @@ async def test_the_main_job(web: Web, open_window: Open, tmp_path: Path, languag
     await expect(page.locator(".prose > h5:first-child")).to_be_visible()
     notices = await page.locator(".ts-notice").count()
     await write(page, "/base")
+    # The first Enter takes the command from the menu, the second one sends it.
+    await page.keyboard.press("Enter")
     await expect(page.locator(".ts-notice")).to_have_count(notices + 1)
     await write(page, "And you?")
     await expect(page.locator(".prose > h6:first-child", has_text="tiny-instruct")).to_be_visible()
