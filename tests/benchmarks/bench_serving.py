@@ -7,6 +7,7 @@
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import structlog
 from langchain_core.messages import HumanMessage
 
 from serving.chat import ChatRequest, stream_answer
@@ -140,7 +142,8 @@ def wait_until_ready(server: LocalVllm, host: str, *, patience_s: float = 600) -
 
 
 def main() -> None:
-    """Print one JSON line a figure."""
+    """Print one JSON line a figure; log lines go elsewhere."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with tempfile.TemporaryDirectory() as folder:
         for figure in figures(Path(folder)):
             print(json.dumps(figure), flush=True)  # noqa: T201  its output
