@@ -9,9 +9,8 @@ import structlog
 from bot.faces import Face, Unreachable
 from bot.replies import BODIES, Reply, Said
 from bot.turns import ThreadRef
-from storage.models import Message, Thread
 from storage.store import Store
-from storage.threads import due_messages, note_not_shown, note_shown
+from storage.threads import due_messages, find_message_with_thread, note_not_shown, note_shown
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +31,9 @@ class Delivery:
     async def deliver(self, message_ids: Iterable[str]) -> None:
         """Show these messages in this order; what cannot be shown stays in the outbox."""
         for message_id in dict.fromkeys(message_ids):
-            await self._deliver_one(message_id)
+            # One showing of a message at a time, each of what is newest by then: an older state never comes last.
+            async with self._locks.setdefault(message_id, Lock()):
+                await self._show_newest(message_id)
 
     async def deliver_due(self) -> int:
         """Show what the outbox holds for the faces of this process; returns how many messages were due."""
@@ -50,21 +51,12 @@ class Delivery:
         except Unreachable:
             log.info("face.unreachable", message=message_id)
 
-    async def _deliver_one(self, message_id: str) -> None:
+    async def _show_newest(self, message_id: str) -> None:
         async with self._store.reading() as session:
-            message = await session.get(Message, message_id)
-            thread = await session.get(Thread, message.thread_id) if message else None
-        if message is None or thread is None or thread.face not in self._faces:
+            found = await find_message_with_thread(session, message_id)
+        if found is None or found[1].face not in self._faces:
             return
-        lock = self._locks.setdefault(thread.id, Lock())
-        async with lock:
-            await self._show_newest(message_id, thread)
-
-    async def _show_newest(self, message_id: str, thread: Thread) -> None:
-        async with self._store.reading() as session:
-            message = await session.get(Message, message_id)
-        if message is None:
-            return
+        message, thread = found
         body = BODIES.validate_python(message.body)
         if isinstance(body, Said):
             return

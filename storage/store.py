@@ -1,7 +1,8 @@
 """The database: one engine, and short transactions on it."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import event
@@ -15,12 +16,17 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.engine = create_engine(url)
+        self._writing: AbstractAsyncContextManager[object] = (
+            # SQLite has one writer, and whoever finds it busy sleeps longer and longer: here they queue, first come
+            # first served. Other processes of the home are few and brief; for them SQLite's own waiting is enough.
+            asyncio.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
+        )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """A writing transaction: committed at the end, rolled back when the body raises."""
-        async with self._sessions() as session, session.begin():
+        async with self._writing, self._sessions() as session, session.begin():
             yield session
 
     @asynccontextmanager

@@ -95,6 +95,13 @@ async def find_message(session: AsyncSession, thread_id: str, key: str) -> Messa
     return await session.scalar(select(Message).where(Message.thread_id == thread_id, Message.key == key))
 
 
+async def find_message_with_thread(session: AsyncSession, message_id: str) -> tuple[Message, Thread] | None:
+    """A message and its thread, in one query."""
+    query = select(Message, Thread).join(Thread, Thread.id == Message.thread_id).where(Message.id == message_id)
+    row = (await session.execute(query)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
 async def messages_of(session: AsyncSession, thread_id: str) -> Sequence[Message]:
     """All messages of a thread, in order."""
     query = select(Message).where(Message.thread_id == thread_id).order_by(Message.position)

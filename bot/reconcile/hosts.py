@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 MOST_FAILURES = 3
 """In a row, before a host is given up until somebody asks for it again."""
 
+FORGOTTEN_AFTER = timedelta(minutes=5)
+"""Failures further apart than this are not in a row."""
+
 RETRY_AFTER = (timedelta(seconds=1), timedelta(seconds=10))
 """How long to wait after the first failure in a row, after the second."""
 
@@ -78,7 +81,7 @@ class HostsLoop:
         if status is None or status.state is HostState.FAILED:
             await self._mend(host, spec, status)
             return None
-        settings = _without_failures(host.settings) if status.state is HostState.READY else None
+        settings = _without_failures(host.settings) if status.state is HostState.READY and _is_steady(host) else None
         await self._record(host, status.state, settings=settings)
         return status
 
@@ -108,8 +111,14 @@ class HostsLoop:
             self._started.pop(host.id, None)
             await self._record(host, HostState.FAILED, reason=reason, settings=_without_failures(host.settings))
             return
-        later = (now() + RETRY_AFTER[failures - 1]).isoformat()
-        settings = {**host.settings, "failures": failures, "retry_at": later}
+        failed_at = now()
+        later = (failed_at + RETRY_AFTER[failures - 1]).isoformat()
+        settings = {
+            **host.settings,
+            "failures": failures,
+            "failed_at": failed_at.isoformat(),
+            "retry_at": later,
+        }
         await self._record(host, HostState.STARTING, reason=reason, settings=settings)
 
     async def _record(
@@ -126,7 +135,13 @@ class HostsLoop:
 
 
 def _without_failures(settings: Json) -> Json:
-    return {name: value for name, value in settings.items() if name not in ("failures", "retry_at")}
+    return {name: value for name, value in settings.items() if name not in ("failures", "failed_at", "retry_at")}
+
+
+def _is_steady(host: Host) -> bool:
+    """Whether its last failure is long ago: one that answers, and dies of every first request, is not well."""
+    failed_at = host.settings.get("failed_at")
+    return failed_at is None or now() - datetime.fromisoformat(failed_at) > FORGOTTEN_AFTER
 
 
 def _is_waiting(host: Host) -> bool:

@@ -265,6 +265,22 @@ async def test_a_host_that_fails_three_times_in_a_row_is_given_up(tmp_path: Path
         assert (await life.row(Service)).state is ServiceState.READY
 
 
+async def test_a_host_that_comes_up_and_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        await life.begin("deploy")
+        await life.finish()
+        host_id = (await life.row(Host)).id
+        for _ in range(3):
+            assert (await life.row(Host)).state is HostState.READY
+            life.servers.kill(host_id)
+            await life.loops.once()
+            if (await life.row(Host)).state is not HostState.FAILED:
+                await make_due(life)
+                for _ in range(3):
+                    await life.loops.once()
+        assert (await life.row(Host)).state is HostState.FAILED
+
+
 async def test_a_refused_adapter_fails_with_its_reason(tmp_path: Path) -> None:
     async with living(tmp_path) as life:
         run = await life.begin("deploy")
