@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from serving.vllm_local import LocalVllm
 from storage.artifacts import write_manifest
 from tests.places import PROJECT, serving_python
 
@@ -102,6 +103,10 @@ def server_with_model(home: Path, model: Path) -> Iterator[ServerProcess]:
         yield server
     finally:
         server.kill()
+        hosts = LocalVllm(home / "hosts", serving_python())
+        for host in (home / "hosts").glob("*"):
+            hosts.stop(host.name)
+        hosts.close()
         for process in processes(str(home)):
             with contextlib.suppress(psutil.Error):
                 process.kill()

@@ -11,7 +11,7 @@ from training.steps import Course, mean_longest
 CORE_FLOPS = 50e9
 """Of one CPU core in single precision, in such trainings (measured: 26e9 on a busy core, 52e9 on a free one)."""
 CORE_SCALING = 0.75
-"""n cores do n^0.75 of one's work: two are 1.4 to 1.8 times faster (facts/training.md)."""
+"""n cores do n^0.75 of one's work: two were measured 1.4 to 1.8 times faster than one on an idle machine."""
 GPU_FLOPS = (
     ("B200", 2250e12),
     ("H200", 989e12),

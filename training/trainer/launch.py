@@ -30,6 +30,9 @@ from training.trainer.processes import count_oom_kills, die_with_parent
 
 MODULE = "training.trainer.launch"
 
+NICENESS = 5
+"""Of a training beside the server: who talks to a model meanwhile goes first."""
+
 
 def launch_command(python: Path, root: Path, attempt: AttemptId, *, threads: int | None = None) -> list[str]:
     """The command that launches an attempt. ``threads``: of each rank; none: all cores, shared among the ranks."""
@@ -50,6 +53,8 @@ def rank_environment(base: Mapping[str, str], *, cache: Path, threads: int, uses
         **base,
         **({} if uses_gpus else {"CUDA_VISIBLE_DEVICES": ""}),
         "OMP_NUM_THREADS": str(threads),
+        # Threads that wait do not spin: on a machine that has other work too, spinning costs more than it brings.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
         "HF_HOME": str(cache),
@@ -106,6 +111,7 @@ def _detach(folder: AttemptFolder) -> bool:
         os.close(tells)
         return False
     os.setsid()
+    os.nice(NICENESS)
     os.close(tells)
     os.read(told, 1)  # ends when the parent has written the file, or died
     os.close(told)
