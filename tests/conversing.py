@@ -93,6 +93,12 @@ class Bench:
             for expected in answered.split("|"):
                 assert expected in seen, f"after {said!r} expected {expected!r} in:\n{seen}"
 
+    async def title(self, thread: str = "thread") -> str:
+        """What the thread is called."""
+        async with self.world.store.reading() as session:
+            row = await session.scalar(select(Thread).where(Thread.face_key == thread))
+        return row.title if row else ""
+
     async def draft(self, thread: str = "thread") -> Draft | None:
         """The plan that is open in a thread."""
         async with self.world.store.reading() as session:

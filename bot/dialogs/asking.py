@@ -41,6 +41,13 @@ async def ask(context: Context, situation: Situation, step: str) -> None:
     key = f"question:{uuid4().hex[:12]}"
     await context.reply(await build(context, situation, step, key))
     write_draft(context.thread, situation.draft.changed(open=step, open_key=key))
+    entitle(context, situation)
+
+
+def entitle(context: Context, situation: Situation) -> None:
+    """Name a thread that began with a command by the data that it is about."""
+    if situation.data and context.thread.title.startswith("/"):
+        context.thread.title = situation.data.version.file_name
 
 
 async def build(context: Context, situation: Situation, step: str, key: str) -> Reply:

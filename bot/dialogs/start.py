@@ -4,7 +4,7 @@ from typing import Any
 
 from bot.cards import run_card
 from bot.context import Context
-from bot.dialogs.asking import REVIEW, ask, close, go_on
+from bot.dialogs.asking import REVIEW, ask, close, entitle, go_on
 from bot.dialogs.questions import foresee
 from bot.dialogs.review import Proposal, propose, review_card
 from bot.dialogs.situation import DataInPlan, Situation, used_fills
@@ -63,6 +63,7 @@ async def _start_complete(context: Context, situation: Situation) -> None:
         await context.reply(review_card(text, situation, proposal, key=key, is_open=False))
     await _create(context, data, model, situation, proposal)
     write_draft(context.thread, None)
+    entitle(context, situation)
 
 
 async def _create(context: Context, data: DataInPlan, model: Model, situation: Situation, proposal: Proposal) -> None:

@@ -32,6 +32,7 @@ async def test_everything_in_one_line_starts(desk: Bench, tmp_path: Path) -> Non
     assert run.spec["epochs"] == 4
     assert run.deploys
     assert await desk.draft() is None
+    assert await desk.title() == "identity.jsonl"
 
 
 async def test_the_same_line_in_chinese_words(desk: Bench, tmp_path: Path) -> None:
