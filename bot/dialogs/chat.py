@@ -20,14 +20,17 @@ _RESET = frozenset({"reset", "default", "重置", "默认"})
 _NONE = frozenset({"none", "off", "无"})
 
 
-async def speak(context: Context) -> None:
-    """Plain words go to the thread's service: the answer's message is there at once, its text streams afterwards."""
+async def speak(context: Context, question: str | None = None) -> None:
+    """Plain words go to the thread's service: the answer's message is there at once, its text streams afterwards.
+
+    ``question``: what is asked where it is not all that was said, as after ``/base``.
+    """
     service, said = await _service(context), context.said_by_person
     if service is None or said is None:
         return
-    if context.turn.said_as:
+    if question or context.turn.said_as:
         # A button ("Ask again") has a label; what the model is asked is what it stands for.
-        said.body = BODIES.dump_python(Said(text=context.turn.text), mode="json")
+        said.body = BODIES.dump_python(Said(text=question or context.turn.text), mode="json")
     speaker = "base" if context.thread.speaker == "base" else "tuned"
     conversation = conversation_key(service.id, speaker)
     said.conversation = conversation
@@ -56,8 +59,8 @@ async def choose(context: Context, request: Request) -> None:
         await context.reply(Notice(text=context.texts(f"chat.waiting.{service.state}")))
 
 
-async def base(context: Context, _: Request) -> None:
-    """``/base``: the base model answers from now on."""
+async def base(context: Context, request: Request) -> None:
+    """``/base [QUESTION]``: the base model answers from now on."""
     service = await _service(context)
     if service is None:
         return
@@ -68,14 +71,19 @@ async def base(context: Context, _: Request) -> None:
     context.thread.speaker = "base"
     name, _author = await _authors(context, service)
     await context.reply(Notice(text=context.texts("chat.talking", name=name)))
+    if request.arguments:
+        await speak(context, request.arguments)
 
 
-async def tuned(context: Context, _: Request) -> None:
-    """``/tuned``: the tuned model answers from now on."""
+async def tuned(context: Context, request: Request) -> None:
+    """``/tuned [QUESTION]``: the tuned model answers from now on."""
     service = await _service(context)
-    if service is not None:
-        context.thread.speaker = "tuned"
-        await context.reply(Notice(text=context.texts("chat.talking", name=service.name)))
+    if service is None:
+        return
+    context.thread.speaker = "tuned"
+    await context.reply(Notice(text=context.texts("chat.talking", name=service.name)))
+    if request.arguments:
+        await speak(context, request.arguments)
 
 
 async def compare(context: Context, request: Request) -> None:

@@ -48,6 +48,12 @@ async def test_the_history_goes_with_every_question_and_each_speaker_has_its_own
     assert len(await asked(life)) == 5
 
 
+async def test_a_switch_with_a_question_asks_it(life: Living) -> None:
+    await life.house.say("/base Who are you?")
+    assert [message["content"] for message in await asked(life)] == ["Who are you?"]
+    assert (life.answers()[-1].speaker, life.answers()[-1].markdown) == ("base", "tiny-instruct heard: Who are you?")
+
+
 async def test_the_answer_is_there_before_it_is_spoken_and_grows(life: Living) -> None:
     host = life.servers.hosts[(await life.row(Host)).id]
     host.answer, host.between_tokens_s = lambda *_: " ".join(["word"] * 12), 0.03
