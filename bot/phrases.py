@@ -167,7 +167,7 @@ class _Reader:
         name = self._vocabulary.names.get(word)
         following = self._peek()
         has_equals = following is not None and following.kind == "equals"
-        value = self._take_value() if name and (has_equals or not answer) else None
+        value = self._take_value(name) if name and (has_equals or not answer) else None
         if name and value is not None:
             self._edits.append(Edit(name=name, text=value))
         elif answer:
@@ -175,13 +175,18 @@ class _Reader:
         else:
             self._unknown.append(Unknown(text=self._text[token.start : token.end], nearest=name))
 
-    def _take_value(self) -> str | None:
-        """The value after a name: a number, a quoted text, or a run of characters up to a space or separator."""
+    def _take_value(self, name: str) -> str | None:
+        """The value after a name: a number, a quoted text, or a run of characters up to a space or separator.
+
+        "lr fast" gives a number's name a word that is an answer elsewhere: it is taken as the value, and told wrong.
+        """
         token = self._peek()
         if token and token.kind == "equals":
             self._place += 1
             token = self._peek()
-        if token is None or token.kind in {"separator", "named", "pair", "equals"}:
+        if token is None or token.kind in {"separator", "pair", "equals"}:
+            return None
+        if token.kind == "named" and not self._is_mere_answer(token, beside=name):
             return None
         self._place += 1
         if token.kind == "quoted":
@@ -196,6 +201,10 @@ class _Reader:
                 break
             self._place += 1
         return self._text[token.start : end]
+
+    def _is_mere_answer(self, token: Token, *, beside: str) -> bool:
+        word = self._vocabulary.canonical[squeezed(token.folded)]
+        return beside in self._vocabulary.numeric and word in self._vocabulary.answers
 
     def _read_number(self, token: Token) -> None:
         """A number belongs to the name after it, if that takes numbers."""
@@ -220,7 +229,7 @@ class _Reader:
                 # The misspelt word may be the first of two: "learnig rate 1e-4".
                 name = self._near_name(f"{token.folded} {following.folded}")
                 self._place += bool(name)
-            value = self._take_value() if name else None
+            value = self._take_value(name) if name else None
             if name and value is not None:
                 self._edits.append(Edit(name=name, text=value))
                 return

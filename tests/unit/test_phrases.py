@@ -35,6 +35,7 @@ def edits(text: str) -> dict[str, str]:
         ("max_samples=none", {"max_samples": "none"}),
         ("learnig rate 1e-4", {"learning_rate": "1e-4"}),
         ("epohcs 3", {"epochs": "3"}),
+        ("lr fast", {"learning_rate": "fast"}),
         ("balancd", {"preset": "balanced"}),
         ("学习率改成 1e-4", {"learning_rate": "1e-4"}),
         ("把学习率改成1e-4，训练轮数2", {"learning_rate": "1e-4", "epochs": "2"}),
