@@ -35,6 +35,13 @@ async def reloaded(server: ServerProcess, thread_id: str) -> AsyncIterator[Page]
         yield page
 
 
+async def say_and_hear(page: Page, text: str) -> None:
+    """Say something, and wait for its one reply."""
+    before = len(page.messages)
+    await page.say(text)
+    await page.until(lambda: len(page.messages) == before + 2 and not page.is_loading)
+
+
 def props(page: Page, name: str) -> list[dict[str, Any]]:
     """What the thread's cards of one kind show, from top to bottom."""
     cards = [page.elements[message_id] for message_id in page.messages if message_id in page.elements]
@@ -50,6 +57,11 @@ def run_card(page: Page) -> dict[str, Any]:
 def step_of(card: dict[str, Any]) -> int:
     """The last step of the card's curve."""
     return max((point[0] for curve in card["curves"] for point in curve["points"]), default=0)
+
+
+def spoken(page: Page) -> list[str]:
+    """What the tuned model says, whole or not, under its name."""
+    return [message["output"] for message in page.messages.values() if message["name"] == "numbers-1"]
 
 
 def answers(page: Page) -> list[dict[str, Any]]:
@@ -110,10 +122,9 @@ async def test_killed_in_the_middle_of_a_run_of_a_load_and_of_an_answer(server: 
     server.restart()
     async with reloaded(server, thread_id) as page:
         await page.until(lambda: props(page, "Comparison") and shows(page, "talking to"), seconds=LONG)
-        await page.say("/params max_tokens=800 temperature=1")
-        said = len(page.messages)
+        await say_and_hear(page, "/params max_tokens=800 temperature=1")
         await page.say("What is number 3?")
-        await page.until(lambda: any(text.count("\n") for text in page.texts()[said + 1 :]), seconds=LONG)
+        await page.until(lambda: any("\n\n" in text for text in spoken(page)), seconds=LONG)
 
     server.restart()
     async with reloaded(server, thread_id) as page:
@@ -122,7 +133,7 @@ async def test_killed_in_the_middle_of_a_run_of_a_load_and_of_an_answer(server: 
         await page.until(lambda: [1 for card in props(page, "Answer") if card["state"] == "interrupted"], seconds=30)
         (answer,) = props(page, "Answer")
         assert answer["choices"][0]["say"] == "What is number 3?"
-        await page.say("/params max_tokens=20")
+        await say_and_hear(page, "/params max_tokens=20")
         await page.say("What is number 3?")
         await page.until(
             lambda: len([1 for m in page.messages.values() if m["name"] == "numbers-1"]) == 2, seconds=LONG
