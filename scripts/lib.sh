@@ -176,7 +176,7 @@ make_main() {
 
 make_dev() { make_environment "Server, training and test packages" .venv requirements/dev.txt link_project; }
 
-has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
+has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep GPU >/dev/null; }
 
 make_serving() {
   local locked=requirements/serving.txt
