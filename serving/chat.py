@@ -31,6 +31,9 @@ __all__ = [
     "warm_up",
 ]
 
+TORN = "\ufffd"
+"""What stands for a character of which the last bytes never came: an answer that is cut may end in one."""
+
 _ONLY_VLLM = ("top_k", "repetition_penalty")
 """Sampling that OpenAI's API does not know: it travels in the body's extra fields."""
 
@@ -87,7 +90,7 @@ class AnswerStream(AsyncIterator[str]):
 
     async def _chunks(self, request: ChatRequest, connection: httpx.AsyncClient) -> AsyncGenerator[str, None]:
         chunks = _client(request, connection).astream(list(request.messages))
-        patience_s = request.timeouts.first_token_s
+        patience_s, torn = request.timeouts.first_token_s, ""
         while True:
             try:
                 async with asyncio.timeout(patience_s):
@@ -101,7 +104,12 @@ class AnswerStream(AsyncIterator[str]):
             self.finish_reason = chunk.response_metadata.get("finish_reason") or self.finish_reason
             if isinstance(chunk.content, str) and chunk.content:
                 patience_s = request.timeouts.between_tokens_s
-                yield chunk.content
+                piece = torn + chunk.content
+                torn = TORN if piece.endswith(TORN) else ""
+                if piece != torn:
+                    yield piece.removesuffix(TORN)
+        if torn and self.finish_reason != "length":
+            yield torn
         if self.finish_reason is None:
             # A server that is killed may look like one that has nothing more to say.
             raise ServerUnavailable("serving.unavailable")

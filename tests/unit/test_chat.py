@@ -43,6 +43,13 @@ async def test_an_answer_that_max_tokens_ends_says_length(vllm: FakeVllm) -> Non
     assert stream.finish_reason == "length"
 
 
+@pytest.mark.parametrize(("most", "seen"), [(1, "好"), (512, "好\ufffd")])
+async def test_a_character_torn_by_max_tokens_is_not_shown(vllm: FakeVllm, most: int, seen: str) -> None:
+    vllm.answer = lambda *_: "好\ufffd" if most > 1 else "好\ufffd 吗"
+    pieces = [piece async for piece in stream_answer(ask(vllm, sampling={"max_tokens": most}))]
+    assert "".join(pieces) == seen
+
+
 async def test_sampling_and_messages_reach_the_server_as_they_are(vllm: FakeVllm) -> None:
     sampling = {"temperature": 0.3, "top_p": 0.9, "top_k": 7, "repetition_penalty": 1.1, "seed": 2**60 + 1}
     await answer(ask(vllm, "Hello", sampling=sampling))
