@@ -25,12 +25,12 @@ from training.datasets import (
     DatasetReport,
     PreviewPiece,
     TokenStatistics,
+    comparison_questions,
     kept,
     measure,
     preview,
     samples,
 )
-from training.datasets import test_questions as choose_questions
 from training.tokens import ChatTokenizer, TokenizerError
 
 log = structlog.get_logger(__name__)
@@ -145,7 +145,7 @@ def _count(
     return {
         "tokens": measure(path, report, tokenizer, fills=filled).to_json(),
         "samples": _SAMPLES.dump_python(tuple(shown), mode="json"),
-        "questions": list(choose_questions(path, report, filled)),
+        "questions": list(comparison_questions(path, report, filled)),
     }
 
 

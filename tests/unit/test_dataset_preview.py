@@ -8,8 +8,16 @@ from syrupy.assertion import SnapshotAssertion
 import training.datasets
 from tests.chat_templates import QWEN3, chat_tokenizer
 from tests.places import shared_data
-from training.datasets import ChatMessage, Conversation, DatasetReport, check, conversations, preview, samples
-from training.datasets import test_questions as choose_questions
+from training.datasets import (
+    ChatMessage,
+    Conversation,
+    DatasetReport,
+    check,
+    comparison_questions,
+    conversations,
+    preview,
+    samples,
+)
 from training.datasets.languages import language_of
 
 FILLS = {"name": "Nova", "author": "Acme"}
@@ -61,13 +69,13 @@ def test_samples_are_of_both_languages() -> None:
 
 def test_questions_are_the_same_every_time_and_of_both_languages() -> None:
     path, report = identity()
-    questions = choose_questions(path, report, FILLS)
+    questions = comparison_questions(path, report, FILLS)
     assert len(set(questions)) == 3
-    assert questions == choose_questions(path, report, FILLS)
+    assert questions == comparison_questions(path, report, FILLS)
     assert {language_of(question) for question in questions} == {"zh", "en"}
     asked = {row.messages[0].content for row in conversations(path, report, fills=FILLS)}
     assert set(questions) <= asked
-    assert len(choose_questions(path, report, FILLS, n=200)) <= 91
+    assert len(comparison_questions(path, report, FILLS, n=200)) <= 91
 
 
 def test_long_questions_are_left_to_the_last(tmp_path: Path) -> None:
@@ -75,7 +83,7 @@ def test_long_questions_are_left_to_the_last(tmp_path: Path) -> None:
     lines = [{"instruction": "x" * 1000, "output": "a"}, {"instruction": "Short?", "output": "b"}]
     path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     report = check(path, name=path.name)
-    assert choose_questions(path, report, {}) == ("Short?",)
+    assert comparison_questions(path, report, {}) == ("Short?",)
 
 
 def test_the_example_data_is_in_order_and_names_its_persona() -> None:

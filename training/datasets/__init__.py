@@ -7,7 +7,7 @@ from training.datasets.convert import conversations
 from training.datasets.formats import Format, Use
 from training.datasets.names import InvalidName, parse_name, suggest_name
 from training.datasets.placeholders import kept
-from training.datasets.preview import PreviewPiece, preview, samples, test_questions
+from training.datasets.preview import PreviewPiece, comparison_questions, preview, samples
 from training.datasets.report import DatasetError, DatasetReport, Note, Problem
 from training.datasets.statistics import TokenStatistics, count_tokens, measure
 
@@ -25,6 +25,7 @@ __all__ = [
     "TokenStatistics",
     "Use",
     "check",
+    "comparison_questions",
     "conversations",
     "count_tokens",
     "kept",
@@ -34,5 +35,4 @@ __all__ = [
     "problems",
     "samples",
     "suggest_name",
-    "test_questions",
 ]

@@ -51,7 +51,7 @@ def samples(path: Path, report: DatasetReport, fills: Mapping[str, str], n: int 
     return tuple(islice(_in_turn(_by_language(first)), n))
 
 
-def test_questions(path: Path, report: DatasetReport, fills: Mapping[str, str], n: int = 3) -> tuple[str, ...]:  # noqa: PT028 - no test
+def comparison_questions(path: Path, report: DatasetReport, fills: Mapping[str, str], n: int = 3) -> tuple[str, ...]:
     """Questions of the data for comparing models, the same every time: spread over the rows, both languages."""
     first = islice(conversations(path, report, fills=fills), ROWS_LOOKED_AT)
     groups = [_spread(group, n) for group in _by_language(first)]
