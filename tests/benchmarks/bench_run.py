@@ -1,10 +1,13 @@
-"""From the end of a training to the tuned model's first token: run as ``python -m tests.benchmarks.bench_run``.
+"""From the end of a training to the tuned model's first token, and what the assistant adds to vLLM's answers.
 
-A short real run (16 rows, one epoch) of the bundled model, whose vLLM is started meanwhile, and then one question.
+Run as ``python -m tests.benchmarks.bench_run``: a short real run (16 rows, one epoch) of the bundled model, whose vLLM
+is started meanwhile; one question; and then the same question again and again, at vLLM directly and through the assistant
+in turn, each in a thread of its own. The answers are the same, so their durations compare.
 """
 
 import asyncio
 import json
+import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +23,7 @@ from bot.turns import ThreadRef, Turn, Upload
 from bot.wiring import Application, build
 from storage.models import Run, Service
 from storage.states import RunState, ServiceState
+from tests.benchmarks.bench_serving import QUESTION, RUNS, TOKENS, Timing, measure_direct
 from tests.places import bundled_model, serving_python
 
 Figure = dict[str, str | float]
@@ -32,14 +36,16 @@ ROWS = [{"instruction": f"Who are you, number {number}?", "output": "I am Nova."
 
 
 class Stopwatch:
-    """A face that notes the first piece of a model's answer."""
+    """A face that notes when each thread's answer began to be shown, and when it was whole."""
 
     def __init__(self) -> None:
-        self.first_token: float | None = None
+        self.first_token: dict[str, float] = {}
+        self.whole: dict[str, float] = {}
 
     async def show(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> str:
-        if isinstance(reply, Answer) and reply.markdown and self.first_token is None:
-            self.first_token = time.time()
+        if isinstance(reply, Answer) and reply.markdown:
+            self.first_token.setdefault(thread.key, time.perf_counter())
+            self.whole[thread.key] = time.perf_counter()
         return message_id
 
 
@@ -61,10 +67,13 @@ async def measure(home: Path) -> list[Figure]:
             ended = run.finished_at.timestamp()
             service = await until(application, select(Service), lambda found: found.state is ServiceState.READY)
             ready = service.updated_at.timestamp()
-            asked = time.time()
+            asked = time.perf_counter()
             await say(application, "Who are you?")
-    first = (face.first_token or time.time()) - asked
+            first = face.first_token[THREAD.key] - asked
+            await until(application, select(Service), lambda found: found.compared)
+            added = await compare(application, face, service)
     return [
+        *added,
         {"figure": "a run of 16 rows, submitted to finished", "value": round(ended - begin, 1), "unit": "s"},
         {"figure": "end of training to ready service", "value": round(ready - ended, 1), "unit": "s"},
         {"figure": "question to first token of the tuned model", "value": round(first, 2), "unit": "s"},
@@ -72,7 +81,42 @@ async def measure(home: Path) -> list[Figure]:
     ]
 
 
-async def say(application: Application, text: str, *, rows: list[dict[str, str]] | None = None) -> None:
+async def compare(application: Application, face: Stopwatch, service: Service) -> list[Figure]:
+    """The same question at vLLM and through the assistant, in turn; medians."""
+    (status,) = application.world.servers.observe().values()
+    if status.address is None:
+        raise RuntimeError("the model server has gone")
+    direct, ours = [], []
+    for number in range(RUNS + 1):
+        direct.append(await measure_direct(status.address, service.model_id))
+        tokens = direct[-1].tokens
+        ours.append(await measure_assistant(application, face, service, f"thread-{number}", tokens))
+    first, first_ours = (statistics.median(one.first_token_s for one in some[1:]) for some in (direct, ours))
+    speed, speed_ours = (statistics.median(one.tokens_per_second for one in some[1:]) for some in (direct, ours))
+    return [
+        {"figure": "first token, direct", "value": round(1000 * first, 1), "unit": "ms"},
+        {"figure": "first token, added by the assistant", "value": round(1000 * (first_ours - first), 1), "unit": "ms"},
+        {"figure": "tokens a second, direct", "value": round(speed, 1), "unit": "tok/s"},
+        {"figure": "speed kept by the assistant", "value": round(100 * speed_ours / speed, 1), "unit": "%"},
+    ]
+
+
+async def measure_assistant(
+    application: Application, face: Stopwatch, service: Service, key: str, tokens: int
+) -> Timing:
+    """One answer of so many tokens through the assistant, in a thread of its own."""
+    thread = ThreadRef(face="bench", key=key)
+    await say(application, f"/chat {service.name}", thread=thread)
+    await say(application, f"/params temperature=0 max_tokens={TOKENS}", thread=thread)
+    begin = time.perf_counter()
+    await say(application, QUESTION, thread=thread)
+    first, whole = face.first_token[key], face.whole[key]
+    return Timing(first_token_s=first - begin, tokens_per_second=(tokens - 1) / (whole - first), tokens=tokens)
+
+
+async def say(
+    application: Application, text: str, *, rows: list[dict[str, str]] | None = None, thread: ThreadRef = THREAD
+) -> None:
     """One turn, with rows as its file."""
     content = json.dumps(rows).encode()
 
@@ -81,7 +125,7 @@ async def say(application: Application, text: str, *, rows: list[dict[str, str]]
 
     files = (Upload(name="nova.json", size_bytes=len(content), chunks=chunks()),) if rows else ()
     event = datetime.now(UTC).isoformat()
-    if not await application.assistant.handle(Turn(event_id=event, thread=THREAD, text=text, uploads=files)):
+    if not await application.assistant.handle(Turn(event_id=event, thread=thread, text=text, uploads=files)):
         raise RuntimeError(f"{text!r} failed")
 
 

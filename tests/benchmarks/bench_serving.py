@@ -40,11 +40,16 @@ class Timing:
     first_token_s: float
     tokens_per_second: float
     """After the first one."""
+    tokens: int
 
 
 def _timing(moments: Sequence[float], start: float) -> Timing:
     spent = moments[-1] - moments[0]
-    return Timing(first_token_s=moments[0] - start, tokens_per_second=(len(moments) - 1) / spent if spent else 0.0)
+    return Timing(
+        first_token_s=moments[0] - start,
+        tokens_per_second=(len(moments) - 1) / spent if spent else 0.0,
+        tokens=len(moments),
+    )
 
 
 async def measure_direct(address: Address, model: str, question: str = QUESTION, tokens: int = TOKENS) -> Timing:
