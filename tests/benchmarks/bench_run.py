@@ -1,8 +1,8 @@
 """From the end of a training to the tuned model's first token, and what the assistant adds to vLLM's answers.
 
 Run as ``python -m tests.benchmarks.bench_run``: a short real run (16 rows, one epoch) of the bundled model, whose vLLM
-is started meanwhile; one question; and then the same question again and again, at vLLM directly and through the assistant
-in turn, each in a thread of its own. The answers are the same, so their durations compare.
+is started meanwhile; one question; and then the same question again and again, at vLLM directly and through the
+assistant in turn, each in a thread of its own. The answers are the same, so their durations compare.
 """
 
 import asyncio
