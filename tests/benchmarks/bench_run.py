@@ -8,6 +8,7 @@ assistant in turn, each in a thread of its own. The answers are the same, so the
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
 from sqlalchemy import Select, select
 
 from bot.replies import Answer, Reply
@@ -148,7 +150,8 @@ def figures() -> Iterator[Figure]:
 
 
 def main() -> None:
-    """Print one JSON line a figure."""
+    """Print one JSON line a figure; log lines go elsewhere."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     for figure in figures():
         print(json.dumps(figure), flush=True)  # noqa: T201  its output
 
