@@ -2,6 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.hosting import is_adapter
 from bot.reconcile.live import say_once
 from bot.replies import Comparison, ComparisonRow, Notice
 from bot.texts import Texts, texts
@@ -10,13 +11,16 @@ from storage.threads import find_message
 
 
 async def announce(session: AsyncSession, thread: Thread, service: Service, model: Model) -> list[str]:
-    """Set the thread's service and say so; the comparison stands above, its answers still to come."""
+    """Set the thread's service and say so; the comparison stands above, its answers still to come.
+
+    A whole model is not compared: its base is not served beside it.
+    """
     notice_key = f"talking:{service.id}"
     if await find_message(session, thread.id, notice_key) is not None:
         return []
     shown: list[str] = []
     run = await session.get(Run, model.run_id) if model.run_id else None
-    if run is not None and run.questions and not service.compared:
+    if run is not None and run.questions and not service.compared and is_adapter(model):
         shown += await say_once(session, thread, await comparison(session, thread, service, model, run, answers=()))
     thread.service_id, thread.speaker = service.id, "tuned"
     text = texts(thread.language)("chat.talking", name=service.name)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.reconcile.announcing import announce
 from bot.replies import Comparison
-from storage.models import Attempt, Host, Model, Run, Service, Thread
+from storage.models import Attempt, Host, Message, Model, Run, Service, Thread
 from storage.states import HostState, ModelKind, RunState, ServiceState, Wish
 from tests.conversing import MACHINE
 from tests.living import Living, living, make_due
@@ -279,6 +280,24 @@ async def test_a_host_that_comes_up_and_dies_again_and_again_is_given_up(tmp_pat
                 for _ in range(3):
                     await life.loops.once()
         assert (await life.row(Host)).state is HostState.FAILED
+
+
+async def test_a_whole_model_is_announced_without_a_comparison(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        await life.begin("deploy")
+        await life.finish()
+        model, base = (await life.rows(Model))[-1], (await life.rows(Model))[0]
+        async with life.house.application.world.store.transaction() as session:
+            service = await session.get_one(Service, (await life.row(Service)).id)
+            thread = Thread(face="test", face_key="another", user_id=(await life.row(Run)).user_id)
+            session.add(thread)
+            await session.flush()
+            service.compared = False
+            whole = await session.get_one(Model, model.id)
+            whole.facts = base.facts
+            said = await announce(session, thread, service, whole)
+            assert thread.service_id == service.id
+            assert [(await session.get_one(Message, message_id)).body["kind"] for message_id in said] == ["notice"]
 
 
 async def test_a_refused_adapter_fails_with_its_reason(tmp_path: Path) -> None:
