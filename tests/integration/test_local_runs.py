@@ -203,3 +203,23 @@ def poisoned(stage: LocalStage, attempt: Attempt) -> Attempt:
     data[-4:] = b"\x00\x00\xc0\x7f"
     weights.write_bytes(bytes(data))
     return replace(attempt, base_model=str(copy))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"method": "full", "optimizer": "adafactor", "scheduler": "cosine_with_restarts", "validation_ratio": 0.2},
+        {"method": "freeze", "optimizer": "rmsprop", "scheduler": "polynomial"},
+        {"lora_lr_ratio": 16.0, "neftune_alpha": 5.0, "rope_scaling": "yarn", "cutoff_length": 1024},
+    ],
+    ids=["full", "freeze", "lora-plus"],
+)
+def test_other_methods_learn_too(stage: LocalStage, values: dict[str, Any]) -> None:
+    attempt = stage.make("other", epochs=2, **values)
+    stage.backend.submit(attempt)
+    status = stage.wait(attempt.id, has_ended)
+    assert status.state is RunState.SUCCEEDED, stage.log(attempt.id)
+    losses = [point.training_loss for point in status.progress.points if point.training_loss is not None]
+    assert losses[-1] < losses[0]
+    assert is_complete(stage.root / attempt.model)
+    assert (stage.root / attempt.model / "adapter_config.json").exists() == ("method" not in values)
