@@ -1,40 +1,49 @@
 """Files by key under one root: a folder of this disk or of a shared volume, or ``s3://bucket/prefix``.
 
 A folder is complete when its ``manifest.json``, written last, is there and every file that it names has its size.
-This holds on S3 too, which neither renames nor appends. The trainer uses the plain functions at the end of this file.
+This holds on S3 too, which neither renames nor appends. What is to be read as files of this disk is fetched from a
+bucket into a cache.
 """
 
 import asyncio
 import hashlib
-import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import obstore
 import orjson
-from obstore.store import LocalStore, ObjectStore, from_url
+from filelock import AsyncFileLock
 
-MANIFEST = "manifest.json"
+from storage.artifact_errors import (
+    Incomplete,
+    NoRoom,
+    NotOnThisDisk,
+    StoreUnavailable,
+    TooLarge,
+    local_disk,
+    translated,
+)
+from storage.manifests import (
+    MANIFEST,
+    delete_path,
+    is_complete,
+    manifest_entries,
+    manifest_of,
+    manifest_sizes,
+    path_below,
+    sha256_of,
+)
+from storage.stores import local_root, open_store
 
+CHUNK_BYTES = 8 * 1024 * 1024
 
-class ArtifactError(Exception):
-    """An artifact could not be kept or read."""
-
-
-class TooLarge(ArtifactError):
-    """A stream was longer than allowed; nothing of it is kept."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"more than {limit_bytes} bytes")
-        self.limit_bytes = limit_bytes
-
-
-class NotOnThisDisk(ArtifactError):
-    """The root is not a folder, so a key has no path."""
+PATIENCE = timedelta(seconds=5)
+"""With a bucket that does not answer: somebody waits, or a loop comes again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,34 +56,60 @@ class Stored:
 
 
 class Artifacts:
-    """All files below ``root``: a folder (absolute path or ``file:///...``), or another URL that obstore knows.
+    """All files below ``root``: a folder (absolute path or ``file:///...``), or a bucket (``s3://bucket/prefix``).
 
-    Keys are relative, with slashes; one with ``..`` or an empty part raises a ValueError.
+    Keys are relative, with slashes; one with ``..`` or an empty part raises a ValueError. Everything that asks a
+    bucket may raise StoreUnavailable.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        text = str(root)
-        self.folder = None if "://" in text and not text.startswith("file://") else Path(text.removeprefix("file://"))
+    def __init__(self, root: str | Path, *, cache: Path | None = None) -> None:
+        """``cache``: a folder for what :meth:`fetch` brings from a bucket. It may be shared by processes."""
+        self.folder = local_root(root)
         """The root where it is a folder."""
-        self._store: ObjectStore = LocalStore(self.folder, mkdir=True) if self.folder is not None else from_url(text)
+        self._cache = cache
+        self._store = open_store(root, patience=PATIENCE)
+
+    @property
+    def disk(self) -> Path | None:
+        """Where on this disk files come to lie: the root's folder, or the cache."""
+        return self.folder or self._cache
 
     def local_path(self, key: str) -> Path:
         """The path of ``key``, whether anything is there or not. Raises NotOnThisDisk."""
         if self.folder is None:
             raise NotOnThisDisk(f"{key} is not on this disk")
-        parts = key.split("/")
-        if ".." in parts or "" in parts:
-            raise ValueError(f"no key: {key!r}")
-        return self.folder.joinpath(*parts)
+        return path_below(self.folder, key)
+
+    async def fetch(self, folder: str) -> Path:
+        """A folder as one of this disk, to read from: as it is where the root is a folder, else a whole copy.
+
+        A copy is made once, whoever asks for it, checked against its manifest and seen by nobody before it is whole;
+        where it breaks off the next call goes on. Raises Incomplete, NoRoom.
+        """
+        if self.folder is not None:
+            return self.local_path(folder)
+        if self._cache is None:
+            raise NotOnThisDisk(f"{folder} is not on this disk, and there is no cache")
+        copy, partial = self._copy_paths(self._cache, folder)
+        if await asyncio.to_thread(is_complete, copy):
+            return copy
+        with local_disk():
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            async with AsyncFileLock(partial.with_name(f"{partial.name}.lock")):
+                if not await asyncio.to_thread(is_complete, copy):
+                    await self._make_copy(folder, partial, copy)
+        return copy
 
     async def put(self, key: str, data: bytes) -> None:
         """Write ``data`` whole, in place of what was there."""
-        await obstore.put_async(self._store, key, data)
+        with translated():
+            await obstore.put_async(self._store, key, data)
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int | None = None) -> Stored:
         """Write a stream; ``key`` is there when all of it has come, and not before. Raises TooLarge."""
         counter = _Counter(chunks, max_bytes)
-        await obstore.put_async(self._store, key, aiter(counter))
+        with translated():
+            await obstore.put_async(self._store, key, aiter(counter))
         return Stored(key=key, size_bytes=counter.size_bytes, sha256=counter.sha256)
 
     async def keep_stream(
@@ -90,25 +125,33 @@ class Artifacts:
             folder = f"{under}/{came.sha256}"
             stored = Stored(key=f"{folder}/{name}", size_bytes=came.size_bytes, sha256=came.sha256)
             if not await self.is_complete(folder):
-                await obstore.rename_async(self._store, incoming, stored.key)
+                with translated():
+                    await obstore.rename_async(self._store, incoming, stored.key)
                 await self._write_manifest(folder, [stored])
-            return await self._the_one_file(folder)
-        finally:
+            kept = await self._the_one_file(folder)
+        except StoreUnavailable:
+            raise  # there is no way to what came, so it cannot be deleted either
+        except BaseException:
             await self.delete(incoming)
+            raise
+        await self.delete(incoming)
+        return kept
 
     async def get(self, key: str) -> bytes:
         """All bytes of a small file. Raises FileNotFoundError."""
-        return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
+        with translated():
+            return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
 
     async def read(self, key: str) -> AsyncIterator[bytes]:
         """The bytes of a file, in pieces. Raises FileNotFoundError."""
-        async for chunk in (await obstore.get_async(self._store, key)).stream():
-            yield bytes(chunk)
+        with translated():
+            async for chunk in (await obstore.get_async(self._store, key)).stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
 
     async def is_complete(self, folder: str) -> bool:
         """Whether the folder's manifest is there and all that it names."""
         try:
-            wanted = _sizes(await self.get(f"{folder}/{MANIFEST}"))
+            wanted = manifest_sizes(await self.get(f"{folder}/{MANIFEST}"))
         except FileNotFoundError:
             return False
         found = await self._sizes_below(folder)
@@ -117,23 +160,79 @@ class Artifacts:
     async def delete(self, key: str) -> None:
         """Delete a file, or a folder with everything below it; what is not there is no error."""
         if self.folder is not None:
-            await asyncio.to_thread(_delete, self.local_path(key))
+            await asyncio.to_thread(delete_path, self.local_path(key))
             return
         below = sorted(await self._sizes_below(key), key=lambda found: found != f"{key}/{MANIFEST}")
         for found in [*below, key]:
-            with suppress(FileNotFoundError):
+            with translated(), suppress(FileNotFoundError):
                 await obstore.delete_async(self._store, found)
+        if self._cache is not None:
+            for path in self._copy_paths(self._cache, key):
+                await asyncio.to_thread(delete_path, path)
 
     async def _sizes_below(self, folder: str) -> dict[str, int]:
-        return {item["path"]: item["size"] async for batch in obstore.list(self._store, folder) for item in batch}
+        with translated():
+            return {item["path"]: item["size"] async for batch in obstore.list(self._store, folder) for item in batch}
 
     async def _write_manifest(self, folder: str, files: list[Stored]) -> None:
         names = [(file.key.removeprefix(f"{folder}/"), file.size_bytes, file.sha256) for file in files]
-        await self.put(f"{folder}/{MANIFEST}", _manifest(names))
+        await self.put(f"{folder}/{MANIFEST}", manifest_of(names))
 
     async def _the_one_file(self, folder: str) -> Stored:
         entry = orjson.loads(await self.get(f"{folder}/{MANIFEST}"))["files"][0]
         return Stored(key=f"{folder}/{entry['name']}", size_bytes=entry["size_bytes"], sha256=entry["sha256"])
+
+    def _copy_paths(self, cache: Path, folder: str) -> tuple[Path, Path]:
+        """Where a folder's copy is, and where it is in the making."""
+        copy = path_below(cache, folder)
+        return copy, cache / "incoming" / folder.replace("/", "-")
+
+    async def _make_copy(self, folder: str, partial: Path, copy: Path) -> None:
+        try:
+            with local_disk():
+                await self._download(folder, partial)
+        except (Incomplete, NoRoom):
+            # Worth nothing, or in the way of everything else.
+            await asyncio.to_thread(delete_path, partial)
+            raise
+        await asyncio.to_thread(_put_in_place, partial, copy)
+
+    async def _download(self, folder: str, partial: Path) -> None:
+        """Bring a folder to ``partial``, its manifest last; files that are there already are kept."""
+        try:
+            manifest = await self.get(f"{folder}/{MANIFEST}")
+            await asyncio.to_thread(_require_room, partial, manifest_sizes(manifest))
+            for name, _, digest in manifest_entries(manifest):
+                path = path_below(partial, name)
+                if not path.is_file() or await asyncio.to_thread(sha256_of, path) != digest:
+                    await self._copy_file(f"{folder}/{name}", path, digest)
+        except FileNotFoundError as error:
+            raise Incomplete(f"{folder} is not complete") from error
+        await asyncio.to_thread((partial / MANIFEST).write_bytes, manifest)
+
+    async def _copy_file(self, key: str, path: Path, digest: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        counter = _Counter(self.read(key), None)
+        with path.open("wb") as file:
+            async for chunk in counter:
+                await asyncio.to_thread(file.write, chunk)
+        if counter.sha256 != digest:
+            raise Incomplete(f"{key} is not what its manifest says")
+
+
+def _require_room(partial: Path, wanted: dict[str, int]) -> None:
+    """Raise NoRoom before gigabytes are brought in vain."""
+    partial.mkdir(parents=True, exist_ok=True)
+    present = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
+    missing_bytes, free_bytes = sum(wanted.values()) - present, shutil.disk_usage(partial).free
+    if missing_bytes > free_bytes:
+        raise NoRoom(f"{missing_bytes} bytes are missing, {free_bytes} are free")
+
+
+def _put_in_place(partial: Path, copy: Path) -> None:
+    delete_path(copy)  # one that has lost a file
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    partial.rename(copy)
 
 
 class _Counter:
@@ -156,48 +255,3 @@ class _Counter:
                 raise TooLarge(self._max_bytes)
             self._hash.update(chunk)
             yield chunk
-
-
-def write_manifest(folder: Path) -> None:
-    """Make ``folder`` complete as it is now: the manifest of all files in it, written last and at once."""
-    partial = folder / f".{MANIFEST}.part"
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in (partial, folder / MANIFEST))
-    entries = [(path.relative_to(folder).as_posix(), path.stat().st_size, _sha256(path)) for path in files]
-    with partial.open("wb") as file:
-        file.write(_manifest(entries))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / MANIFEST)
-
-
-def is_complete(folder: Path) -> bool:
-    """Whether the folder's manifest is there, and all files that it names with their sizes."""
-    try:
-        wanted = _sizes((folder / MANIFEST).read_bytes())
-        return all((folder / name).stat().st_size == size for name, size in wanted.items())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _delete(path: Path) -> None:
-    # The manifest goes first: a folder that is half deleted is not complete.
-    with suppress(FileNotFoundError, NotADirectoryError):
-        (path / MANIFEST).unlink()
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _manifest(entries: list[tuple[str, int, str]]) -> bytes:
-    files = [{"name": name, "size_bytes": size, "sha256": digest} for name, size, digest in entries]
-    return orjson.dumps({"files": files}, option=orjson.OPT_INDENT_2)
-
-
-def _sizes(manifest: bytes) -> dict[str, int]:
-    return {entry["name"]: entry["size_bytes"] for entry in orjson.loads(manifest)["files"]}

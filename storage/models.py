@@ -89,6 +89,8 @@ class Thread(Base):
     language: Mapped[str] = mapped_column(default="en")
     draft: Mapped[Json | None] = mapped_column(default=None)
     """The plan being made (``bot.draft.Draft``); none when nothing is being asked."""
+    deployment: Mapped[Json | None] = mapped_column(default=None)
+    """The deployment being asked about (``bot.dialogs.deployment.Deployment``); a plan that is open waits meanwhile."""
     service_id: Mapped[str | None] = mapped_column(ForeignKey("services.id", ondelete="SET NULL"), default=None)
     """The service that plain messages go to."""
     speaker: Mapped[str] = mapped_column(default="tuned")
@@ -147,6 +149,65 @@ class SeenEvent(Base):
     face: Mapped[str] = mapped_column(primary_key=True)
     event_id: Mapped[str] = mapped_column(primary_key=True)
     seen_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Inbox(Base):
+    """A delivery that was acknowledged to a face's other side and is not handled yet: a kill must not lose it."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (Index("ix_inbox_face_thread_key", "face", "thread_key"),)
+    face: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    thread_key: Mapped[str]
+    """Deliveries of one thread are handled one after the other."""
+    place: Mapped[str]
+    """Orders the deliveries of a thread as they happened, not as they came."""
+    body: Mapped[Json]
+    attempts: Mapped[int] = mapped_column(default=0)
+    received_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Shown(Base):
+    """A face's own message that shows (a part of) one of ours, where posting twice would show it twice.
+
+    The row is written before the posting, without ``shown_as``: whoever finds it so looks whether it was posted.
+    """
+
+    __tablename__ = "shown"
+    message_id: Mapped[str] = mapped_column(primary_key=True)
+    """Of ``messages``, or the name of what begins a thread there."""
+    part: Mapped[int] = mapped_column(primary_key=True)
+    """From 0: a long message takes several."""
+    shown_as: Mapped[str | None] = mapped_column(default=None)
+    digest: Mapped[str | None] = mapped_column(default=None)
+    """Of the content that it shows."""
+    is_streaming: Mapped[bool] = mapped_column(default=False)
+    """Whether it was begun as a stream that is not ended yet."""
+    picture: Mapped[str | None] = mapped_column(default=None)
+    """The face's own name of the picture in it."""
+    picture_digest: Mapped[str | None] = mapped_column(default=None)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Installation(Base):
+    """The app in a workspace of a face, with its tokens, encrypted."""
+
+    __tablename__ = "installations"
+    face: Mapped[str] = mapped_column(primary_key=True)
+    workspace: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[str]
+    """Encrypted JSON."""
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Rating(Base):
+    """What somebody thinks of a model's answer."""
+
+    __tablename__ = "ratings"
+    message_id: Mapped[str] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    is_good: Mapped[bool]
+    rated_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Dataset(Base):
@@ -240,6 +301,8 @@ class Run(Base):
     deploys: Mapped[bool] = mapped_column(default=True)
     """Whether a service is wanted as soon as the model is there."""
     resumes_from: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), default=None)
+    place: Mapped[str | None] = mapped_column(default=None)
+    """Where it trains, by name, of the places that could be chosen from; none: there was no choice."""
     state: Mapped[RunState] = mapped_column(default=RunState.QUEUED, index=True)
     stop_wanted: Mapped[bool] = mapped_column(default=False)
     reason: Mapped[str | None] = mapped_column(default=None)
@@ -276,16 +339,25 @@ class Progress(Base):
 
 
 class Host(Base):
-    """A vLLM server wanted for one base model, and what was found."""
+    """A vLLM server wanted for one base model in one place, and what was found."""
 
     __tablename__ = "hosts"
+    __table_args__ = (UniqueConstraint("base_model_id", "place"),)
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
-    base_model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), unique=True)
+    base_model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    place: Mapped[str] = mapped_column(default="")
+    """By name, of the places that could be chosen from; empty: there was no choice."""
     wanted: Mapped[Wish] = mapped_column(default=Wish.UP)
+    is_pinned: Mapped[bool] = mapped_column(default=False)
+    """Whether it stays up however long nobody asks it anything."""
+    is_asleep: Mapped[bool] = mapped_column(default=False)
+    """Whether it gave back what it computes with, until somebody asks it something."""
     state: Mapped[HostState] = mapped_column(default=HostState.STOPPED)
     reason: Mapped[str | None] = mapped_column(default=None)
     settings: Mapped[Json] = mapped_column(default=dict)
     """What of ``serving.services.HostSpec`` is not given by the base model."""
+    found: Mapped[Json] = mapped_column(default=dict)
+    """What was found besides its state, for people: ``waiting``, ``words``, ``ready`` (replicas that answer)."""
     used_at: Mapped[datetime] = mapped_column(default=now)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -298,6 +370,8 @@ class Service(Base):
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(unique=True)
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"), default=None)
+    """Who asked for it."""
     host_id: Mapped[str] = mapped_column(ForeignKey("hosts.id"))
     thread_id: Mapped[str | None] = mapped_column(
         ForeignKey("threads.id", ondelete="SET NULL", use_alter=True), default=None
@@ -308,5 +382,27 @@ class Service(Base):
     reason: Mapped[str | None] = mapped_column(default=None)
     compared: Mapped[bool] = mapped_column(default=False)
     """Whether base and tuned model have answered the run's questions side by side."""
+    accepts_endless: Mapped[str | None] = mapped_column(default=None)
+    """The id of the model that somebody wants served though its answers do not end by themselves."""
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ApiKey(Base):
+    """A key to our OpenAI-compatible endpoint. The key itself is shown once and never kept."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (UniqueConstraint("user_id", "name"),)
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
+    """SHA-256 of the key, in hexadecimal: a key of 256 random bits needs no slower hash."""
+    ending: Mapped[str]
+    """The key's last characters, by which people know it again."""
+    services: Mapped[list[str]] = mapped_column(default=list)
+    """Ids of the services that it opens; none: all of its owner's."""
+    requests_per_minute: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    used_at: Mapped[datetime | None] = mapped_column(default=None)
+    revoked_at: Mapped[datetime | None] = mapped_column(default=None)

@@ -149,7 +149,7 @@ async def find_retry(session: AsyncSession, run_id: str) -> Run | None:
     return await session.scalar(query)
 
 
-async def retry_run(session: AsyncSession, run: Run, *, thread_id: str) -> Run:
+async def retry_run(session: AsyncSession, run: Run, *, thread_id: str, user_id: str) -> Run:
     """A new run with the plan of an ended one, from its newest checkpoint."""
     # One that never made a step has no checkpoint of its own: what it began from is the best there is.
     has_begun = await last_step(session, run.id) > 0
@@ -157,7 +157,7 @@ async def retry_run(session: AsyncSession, run: Run, *, thread_id: str) -> Run:
         id=new_id(),
         experiment_id=run.experiment_id,
         name=await free_name(session, Run.name, run.name),
-        user_id=run.user_id,
+        user_id=user_id,
         thread_id=thread_id,
         dataset_version_id=run.dataset_version_id,
         base_model_id=run.base_model_id,
@@ -166,6 +166,7 @@ async def retry_run(session: AsyncSession, run: Run, *, thread_id: str) -> Run:
         estimate=run.estimate,
         questions=run.questions,
         deploys=run.deploys,
+        place=run.place,
         resumes_from=run.id if has_begun or run.resumes_from is None else run.resumes_from,
         state=RunState.QUEUED,
         stop_wanted=False,

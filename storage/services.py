@@ -10,34 +10,48 @@ from storage.names import free_name
 from storage.states import HostState, ServiceState, Wish
 
 
-async def want_host(session: AsyncSession, base_model_id: str) -> Host:
-    """Wish for the host of a base model to be up; one that had been given up is tried again."""
-    host = await session.scalar(select(Host).where(Host.base_model_id == base_model_id))
+async def want_host(session: AsyncSession, base_model_id: str, *, place: str = "") -> Host:
+    """Wish for the host of a base model to be up; one that had been given up is tried again, one asleep wakes."""
+    host = await find_host(session, base_model_id, place)
     if host is None:
-        host = Host(id=new_id(), base_model_id=base_model_id, state=HostState.STOPPED, settings={})
+        host = Host(id=new_id(), base_model_id=base_model_id, place=place, state=HostState.STOPPED, settings={})
         session.add(host)
     if host.state is HostState.FAILED:
         change_host(host, HostState.STOPPED)
         host.settings = {name: value for name, value in host.settings.items() if name != "failures"}
-    host.wanted = Wish.UP
+    host.wanted, host.is_asleep = Wish.UP, False
     host.used_at = now()
     await session.flush()
     return host
 
 
-async def want_service(session: AsyncSession, model: Model, *, host_model_id: str, thread_id: str | None) -> Service:
-    """Wish for a model to be served, on the host of ``host_model_id``; a service that it has already is the one."""
-    host = await want_host(session, host_model_id)
-    service = await service_of(session, model.id)
+async def want_service(
+    session: AsyncSession,
+    model: Model,
+    *,
+    host: Host,
+    thread_id: str | None,
+    service: Service | None = None,
+    name: str | None = None,
+    user_id: str | None = None,
+) -> Service:
+    """Wish for a model to be served on ``host``: by ``service``, whatever that served before, else by a new one.
+
+    ``name``: of a new one, free; None: made of the model's. ``user_id``: who asks.
+    """
     if service is None:
-        name = await free_name(session, Service.name, model.name)
+        name = name or await free_name(session, Service.name, model.name)
         service = Service(id=new_id(), name=name, model_id=model.id, host_id=host.id, state=ServiceState.WAITING)
         service.compared = False
         session.add(service)
+    if (service.model_id, service.host_id) != (model.id, host.id):
+        service.model_id, service.host_id, service.compared = model.id, host.id, False
+        change_service(service, ServiceState.WAITING)
     if service.wanted is not Wish.UP or service.state in (ServiceState.FAILED, ServiceState.STOPPED):
         change_service(service, ServiceState.WAITING)
     service.wanted = Wish.UP
     service.thread_id = thread_id or service.thread_id
+    service.user_id = service.user_id or user_id
     await session.flush()
     return service
 
@@ -71,9 +85,26 @@ async def get_host(session: AsyncSession, host_id: str) -> Host | None:
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
+async def find_host(session: AsyncSession, base_model_id: str, place: str) -> Host | None:
+    """The host of a base model in a place."""
+    return await session.scalar(select(Host).where(Host.base_model_id == base_model_id, Host.place == place))
+
+
+async def services_on(session: AsyncSession, host_id: str) -> Sequence[Service]:
+    """The services that should be up on a host, oldest first."""
+    query = select(Service).where(Service.host_id == host_id, Service.wanted == Wish.UP)
+    return (await session.scalars(query.order_by(Service.created_at, Service.name))).all()
+
+
 async def service_of(session: AsyncSession, model_id: str) -> Service | None:
-    """The service of a model."""
-    return await session.scalar(select(Service).where(Service.model_id == model_id))
+    """The service of a model, the oldest where it has several."""
+    return next(iter(await services_of_model(session, model_id)), None)
+
+
+async def services_of_model(session: AsyncSession, model_id: str) -> Sequence[Service]:
+    """The services of a model, oldest first."""
+    query = select(Service).where(Service.model_id == model_id).order_by(Service.created_at, Service.name)
+    return (await session.scalars(query)).all()
 
 
 async def find_service(session: AsyncSession, name: str) -> Service | None:

@@ -54,6 +54,8 @@ class ServiceState(StrEnum):
     """For its host."""
     LOADING = "loading"
     READY = "ready"
+    ASLEEP = "asleep"
+    """Its host gave back what it computes with, and wakes when somebody asks something."""
     FAILED = "failed"
     STOPPED = "stopped"
 

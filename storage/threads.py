@@ -1,10 +1,11 @@
 """Threads, their messages, and what their faces have yet to show."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import Message, Outbox, SeenEvent, Thread, User, new_id, now
@@ -90,16 +91,21 @@ async def put_message(
     return message
 
 
+async def note_growing(session: AsyncSession, message_id: str, body: Mapping[str, Any] | None) -> bool:
+    """Note that somebody works on a message that grows, and what it has come to; False where it grows no more.
+
+    One statement and no reading: it is done every second for every answer that is being given.
+    """
+    grown = {"updated_at": now()} if body is None else {"updated_at": now(), "body": dict(body)}
+    query = update(Message).where(Message.id == message_id, Message.state == MessageState.STREAMING).values(grown)
+    # Nobody else in this session has read it.
+    found = await session.scalar(query.returning(Message.id), execution_options={"synchronize_session": False})
+    return found is not None
+
+
 async def find_message(session: AsyncSession, thread_id: str, key: str) -> Message | None:
     """The thread's message of that key."""
     return await session.scalar(select(Message).where(Message.thread_id == thread_id, Message.key == key))
-
-
-async def find_message_with_thread(session: AsyncSession, message_id: str) -> tuple[Message, Thread] | None:
-    """A message and its thread, in one query."""
-    query = select(Message, Thread).join(Thread, Thread.id == Message.thread_id).where(Message.id == message_id)
-    row = (await session.execute(query)).one_or_none()
-    return (row[0], row[1]) if row else None
 
 
 async def messages_of(session: AsyncSession, thread_id: str) -> Sequence[Message]:
@@ -108,16 +114,53 @@ async def messages_of(session: AsyncSession, thread_id: str) -> Sequence[Message
     return (await session.scalars(query)).all()
 
 
-async def due_messages(session: AsyncSession, *, faces: Iterable[str], limit: int = 200) -> Sequence[str]:
-    """Ids of messages that these faces should show now, in the order in which they were said."""
+async def threads_of(session: AsyncSession, message_ids: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """The threads in which these messages wait to be shown, each with its face."""
+    query = select(Outbox.thread_id, Outbox.face).where(Outbox.message_id.in_(message_ids)).distinct()
+    return [(thread_id, face) for thread_id, face in await session.execute(query)]
+
+
+async def due_threads(session: AsyncSession, *, faces: Iterable[str]) -> Sequence[tuple[str, str]]:
+    """The threads in which these faces should show something now, each with its face."""
     query = (
-        select(Outbox.message_id)
-        .join(Message, Message.id == Outbox.message_id)
-        .where(Outbox.face.in_(list(faces)), Outbox.not_before <= now())
-        .order_by(Message.thread_id, Message.position)
-        .limit(limit)
+        select(Outbox.thread_id, Outbox.face).where(Outbox.face.in_(list(faces)), Outbox.not_before <= now()).distinct()
     )
-    return (await session.scalars(query)).all()
+    return [(thread_id, face) for thread_id, face in await session.execute(query)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A message that waits to be shown."""
+
+    message: Message
+    thread: Thread
+    is_due: bool
+
+    @property
+    def was_shown(self) -> bool:
+        """Whether an earlier state of it is shown already."""
+        return self.message.shown_as is not None
+
+
+async def outbox_of(session: AsyncSession, thread_id: str) -> Sequence[Waiting]:
+    """The messages of a thread that wait to be shown, in the order in which they were said."""
+    query = (
+        select(Message, Thread, Outbox.not_before)
+        .join(Outbox, Outbox.message_id == Message.id)
+        .join(Thread, Thread.id == Message.thread_id)
+        .where(Outbox.thread_id == thread_id)
+        .order_by(Message.position)
+    )
+    at = now()
+    return [
+        Waiting(message=message, thread=thread, is_due=not_before <= at)
+        for message, thread, not_before in await session.execute(query)
+    ]
+
+
+async def drop_outbox(session: AsyncSession, message_id: str) -> None:
+    """Nothing of a message waits to be shown any more."""
+    await session.execute(delete(Outbox).where(Outbox.message_id == message_id))
 
 
 async def note_shown(session: AsyncSession, message_id: str, *, revision: int, shown_as: str) -> None:
@@ -128,15 +171,15 @@ async def note_shown(session: AsyncSession, message_id: str, *, revision: int, s
     if message.shown_as != shown_as:
         message.shown_as = shown_as
     if message.revision == revision:
-        await session.execute(delete(Outbox).where(Outbox.message_id == message_id))
+        await drop_outbox(session, message_id)
 
 
-async def note_not_shown(session: AsyncSession, message_id: str, *, error: str) -> None:
-    """A face could not show a message: try again later."""
+async def note_not_shown(session: AsyncSession, message_id: str, *, error: str, after_s: float | None = None) -> None:
+    """A face could not show a message: try again later, after ``after_s`` where the face says so."""
     row = await session.get(Outbox, message_id)
     if row is None:
         return
-    wait_s = RETRY_SECONDS[min(row.attempts, len(RETRY_SECONDS) - 1)]
+    wait_s = after_s if after_s is not None else RETRY_SECONDS[min(row.attempts, len(RETRY_SECONDS) - 1)]
     row.attempts += 1
     row.last_error = error
     row.not_before = now() + timedelta(seconds=wait_s)
