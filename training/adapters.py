@@ -70,6 +70,8 @@ def inspect_adapter(folder: Path) -> AdapterFacts:
     _check_features(config)
     shapes = _read_weights(folder)
     modules = _modules(shapes)
+    for (module, _), (a, b) in modules.items():
+        _check_rank(module, a, b, config)
     return AdapterFacts(
         rank=max(a[0] for a, _ in modules.values()),
         alpha=float(config.get("lora_alpha", 8)),
@@ -177,6 +179,14 @@ def _stray(name: str) -> AdapterProblem:
     if ".lora_" in name:
         return AdapterProblem("half_module", module=short.split(".lora_")[0])
     return AdapterProblem("modules_to_save", modules=short.removesuffix(".weight"))
+
+
+def _check_rank(module: str, a: tuple[int, ...], b: tuple[int, ...], config: Mapping[str, Any]) -> None:
+    """VLLM scales by the configuration's rank: where the weights have another, it answers wrongly without a word."""
+    rank = int(config.get("r", 8))
+    if a[0] not in (rank, *(config.get("rank_pattern") or {}).values()):
+        expected = f"{(rank, *a[1:])} {(*b[:-1], rank)}"
+        raise AdapterProblem("wrong_shape", module=module, found=f"{a} {b}", expected=expected)
 
 
 def _check_fit(

@@ -13,6 +13,7 @@
             stop             there when the attempt should save and stop
             ranks/<rank>.json   how each rank is or ended (training.trainer.outcomes)
             exit.json        how the attempt ended; written last
+            log-<node>.txt, exit-<node>.json   of the other machines of a gang, from 1
     models/<model id>/       the trained model; complete when its manifest is there
 """
 
@@ -62,6 +63,14 @@ class AttemptFolder:
     def exit(self) -> Path:
         """How it ended."""
         return self.path / "exit.json"
+
+    def log_of(self, node: int) -> Path:
+        """What the ranks of machine ``node`` (from 0) printed."""
+        return self.log if node == 0 else self.path / f"log-{node}.txt"
+
+    def exit_of(self, node: int) -> Path:
+        """How it ended on machine ``node`` (from 0)."""
+        return self.exit if node == 0 else self.path / f"exit-{node}.json"
 
     @property
     def ranks(self) -> Path:

@@ -16,11 +16,11 @@ from pathlib import Path
 import orjson
 import psutil
 
-from storage.artifacts import is_complete
+from storage.manifests import is_complete
 from storage.states import RunState
 from training.layout import AttemptFolder, attempt_folder, find_attempts, run_folder, write_whole
 from training.logs import read_last_lines
-from training.progress import ProgressFile, join
+from training.progress import ProgressFile, join, read_added
 from training.runs import Attempt, AttemptId, AttemptProgress, AttemptStatus, BackendUnavailable, NoCapacity
 from training.trainer import request
 from training.trainer.exits import Exit
@@ -72,9 +72,12 @@ class LocalRuns:
         if folder.request.exists() and not folder.exit.exists():
             folder.stop.touch()
 
-    def logs(self, attempt: AttemptId, *, last_lines: int) -> Iterator[str]:
-        """The last lines of what the attempt printed."""
-        yield from read_last_lines(attempt_folder(self._root, attempt).log, last_lines)
+    def logs(self, attempt: AttemptId, *, last_lines: int, node: int = 0) -> Iterator[str]:
+        """The last lines of what the attempt printed; there is one machine."""
+        yield from read_last_lines(attempt_folder(self._root, attempt).log_of(node), last_lines)
+
+    def release(self, attempt: AttemptId) -> None:
+        """Nothing: an ended launcher holds nothing."""
 
     def delete(self, attempt: AttemptId) -> None:
         """Kill it if it lives, and remove its files; the last attempt takes the run's checkpoints with it."""
@@ -147,8 +150,8 @@ class LocalRuns:
         for number in run.attempts():
             if number <= attempt.number:
                 other = AttemptId(attempt.run_id, number)
-                file = self._progress.setdefault(other, ProgressFile(path=run.attempt(number).progress))
-                file.read()
+                file = self._progress.setdefault(other, ProgressFile())
+                file.take(read_added(run.attempt(number).progress, file.offset))
                 files.append(file)
         return join(files)
 

@@ -40,6 +40,8 @@ class Machine:
     gpus: tuple[Gpu, ...] = ()
     packages: frozenset[str] = frozenset()
     """Which of OPTIONAL_PACKAGES are installed."""
+    is_cluster: bool = False
+    """Whether this is one node of a cluster, which can give several."""
 
 
 def find_machine(folder: Path | None = None) -> Machine:

@@ -9,7 +9,7 @@ An event is one of::
 A resumed attempt begins at the step of its checkpoint: points that an earlier attempt made after it are void.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ Event = Mapping[str, Any]
 
 @dataclass(kw_only=True)
 class ProgressFile:
-    """A growing file of events; each :meth:`read` parses only what was added. It has begun once it has a ``begin``."""
+    """A growing file of events, of which each byte is read once. It has begun once it has a ``begin``."""
 
-    path: Path
     offset: int = 0
+    """How many bytes were taken in."""
     has_begun: bool = False
     begin_step: int = 0
     step: int = 0
@@ -34,37 +34,45 @@ class ProgressFile:
     seconds_left: float | None = None
     points: dict[int, Point] = field(default_factory=dict)
 
-    def read(self) -> None:
-        """Take in the events that were added; a last line that is not whole yet is left for the next time."""
-        for event in self._new_events():
-            self._take(event)
-
-    def _new_events(self) -> Iterator[Event]:
-        try:
-            if self.path.stat().st_size <= self.offset:
-                return
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                data = file.read()
-        except FileNotFoundError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]
+    def take(self, added: bytes) -> None:
+        """Take in what was added after ``offset``; a last line that is not whole yet is left for the next time."""
+        whole = added[: added.rfind(b"\n") + 1]
         self.offset += len(whole)
-        yield from (orjson.loads(line) for line in whole.splitlines() if line.strip())
+        for line in whole.splitlines():
+            if line.strip():
+                self._take(orjson.loads(line))
 
     def _take(self, event: Event) -> None:
         step = int(event["step"])
         self.step = step
         if event["event"] == "begin":
-            self.has_begun, self.begin_step, self.steps = True, step, int(event["steps"])
+            self._begin(step, int(event["steps"]))
         elif event["event"] == "step":
             self.seconds_left = event["seconds_left"]
         elif event["event"] == "point":
             self._take_point(step, event)
 
+    def _begin(self, step: int, steps: int) -> None:
+        if not self.has_begun:
+            self.has_begun, self.begin_step = True, step
+        # A pod that a queue took away and gave back begins again, in the same file.
+        self.steps, self.points = steps, {at: point for at, point in self.points.items() if at <= step}
+
     def _take_point(self, step: int, event: Event) -> None:
         found = {name: event[name] for name in ("training_loss", "validation_loss", "learning_rate") if name in event}
         self.points[step] = replace(self.points.get(step, Point(step=step)), **found)
+
+
+def read_added(path: Path, start: int) -> bytes:
+    """The bytes of a growing file from ``start`` on; none where there is no such file."""
+    try:
+        if path.stat().st_size <= start:
+            return b""
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def join(files: Iterable[ProgressFile]) -> AttemptProgress:

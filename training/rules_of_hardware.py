@@ -1,9 +1,11 @@
 """Rules about what the machine has: cards, cores, memory, disk, number formats, time."""
 
+import math
 from collections.abc import Iterator
 
 from training.findings import Case, Finding, Rule, refuse, warn
 from training.memory import total_bytes, trained_parameters
+from training.places import GIB
 from training.presets import fits
 from training.spec import TrainingSpec, Value
 
@@ -15,15 +17,30 @@ KEPT_CHECKPOINTS = 3
 def places(case: Case) -> Iterator[Finding]:
     """No more machines, cards and cores than there are."""
     spec, machine = case.spec, case.facts.machine
-    if spec.nodes > 1:
+    if spec.nodes > 1 and not machine.is_cluster:
         yield refuse("one_machine", {"nodes": 1}, nodes=spec.nodes)
     if spec.gpus_per_node > len(machine.gpus):
         found = len(machine.gpus)
         code = "too_many_gpus" if found else "no_gpu"
         remedy = {"gpus_per_node": found} | ({} if found else {"compute_type": "fp32"})
         yield refuse(code, remedy, wanted=spec.gpus_per_node, found=found)
-    if spec.cpu > machine.cores:
+    if spec.cpu > machine.cores and not machine.is_cluster:
         yield warn("too_many_cores", {"cpu": machine.cores}, wanted=spec.cpu, found=machine.cores)
+
+
+def pods(case: Case) -> Iterator[Finding]:
+    """In a cluster the cores and the memory asked for are a limit: a node must have them, and they must suffice."""
+    spec, machine = case.spec, case.facts.machine
+    if not machine.is_cluster:
+        return
+    largest_gib = machine.memory_bytes // GIB
+    if spec.cpu > machine.cores:
+        yield refuse("node_cores", {"cpu": machine.cores}, wanted=spec.cpu, found=machine.cores)
+    if spec.memory_gib > largest_gib:
+        yield refuse("node_memory", {"memory_gib": largest_gib}, wanted=spec.memory_gib, found=largest_gib)
+    needed_gib = math.ceil(case.foreseen.memory_bytes / GIB)
+    if not spec.gpus_per_node and spec.memory_gib < needed_gib <= largest_gib:
+        yield refuse("pod_memory", {"memory_gib": needed_gib}, wanted=spec.memory_gib, needed=needed_gib)
 
 
 def number_format(case: Case) -> Iterator[Finding]:
@@ -104,4 +121,4 @@ def time(case: Case) -> Iterator[Finding]:
         yield warn("run_is_long", remedy, low_seconds=seconds, high_seconds=case.foreseen.seconds_high)
 
 
-HARDWARE_RULES: tuple[Rule, ...] = (places, number_format, memory, disk, time)
+HARDWARE_RULES: tuple[Rule, ...] = (places, pods, number_format, memory, disk, time)

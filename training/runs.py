@@ -4,6 +4,8 @@
 
     RunError
     ├── NoCapacity          the run stays queued and is submitted again later
+    ├── Preparing           what it needs is on its way: submitted again later, others meanwhile
+    ├── Refused             it will never be taken as it is
     └── BackendUnavailable  nothing is known for now; try again later
 """
 
@@ -24,6 +26,14 @@ class NoCapacity(RunError):
     """The backend is full: another run goes first."""
 
 
+class Preparing(RunError):
+    """What it needs is on its way there; the message is the name of it."""
+
+
+class Refused(RunError):
+    """The backend does not take it as it is; the message says why."""
+
+
 class BackendUnavailable(RunError):
     """The backend does not answer."""
 
@@ -41,9 +51,26 @@ class Reason(StrEnum):
     """Somebody asked for it; what was learned is saved."""
     LOST_PEER = "lost_peer"
     """A process of the gang was lost: the next attempt goes on from the checkpoint."""
+    INTERRUPTED = "interrupted"
+    """A cluster wanted the place back (a drain, a queue): the next attempt goes on from the checkpoint."""
+    NODE_LOST = "node_lost"
+    """A pod or its node is gone: the next attempt goes on from the checkpoint."""
+    UNSCHEDULABLE = "unschedulable"
+    """A cluster found no place for it for too long."""
+    NO_IMAGE = "no_image"
+    """A cluster could not fetch the image."""
+    REFUSED = "refused"
+    """A cluster takes the job and refuses its pods: a quota, a policy."""
+    DEADLINE = "deadline"
+    """It took longer than allowed."""
     KILLED = "killed"
     """The launcher itself vanished without a word (killed, or the machine restarted)."""
     BUG = "bug"
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the run did nothing wrong, so that its gang is submitted again."""
+        return self in (Reason.LOST_PEER, Reason.NODE_LOST, Reason.INTERRUPTED)
 
 
 class AttemptId(NamedTuple):
@@ -73,6 +100,10 @@ class Attempt:
     """The key of the folder that the trained model goes to: ``models/<model id>``."""
     resumes_from: str | None = None
     """The run whose newest checkpoint is the beginning, where this run has none of its own."""
+    place: str | None = None
+    """Where it runs, of several places; none: the only one, or the default."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """For people who look at a cluster: ``experiment``, ``task``, ``owner``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +129,17 @@ class AttemptProgress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """What a pending attempt waits for."""
+
+    code: str
+    """Its sentence is the text ``run.waiting.<code>``."""
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    words: str = ""
+    """The cluster's own, in English; empty where it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttemptStatus:
     """What was found of an attempt."""
 
@@ -106,8 +148,19 @@ class AttemptStatus:
     reason: Reason | None = None
     detail: str | None = None
     """The reason's own words, one line, free of data rows."""
+    waiting: Waiting | None = None
+    """Of one that is pending or suspended."""
     has_model: bool = False
     """Whether the model's folder is complete: also after a stop, where something was learned."""
+
+
+class Observed(dict[AttemptId, AttemptStatus]):
+    """What was found at several places. An attempt that is not in it may still be at one of those in ``away``."""
+
+    def __init__(self, found: Mapping[AttemptId, AttemptStatus], *, away: frozenset[str]) -> None:
+        super().__init__(found)
+        self.away = away
+        """Names of places that do not answer for now."""
 
 
 class RunBackend(Protocol):
@@ -117,13 +170,16 @@ class RunBackend(Protocol):
         """Start it; one that was submitted before is left as it is. Raises NoCapacity."""
 
     def observe(self) -> Mapping[AttemptId, AttemptStatus]:
-        """All attempts that are ours and not deleted, in one go."""
+        """All attempts that are ours and not deleted, in one go; an Observed where some may be out of sight."""
 
     def cancel(self, attempt: AttemptId) -> None:
         """Ask it to save and stop; an unknown or ended one is left as it is."""
 
-    def logs(self, attempt: AttemptId, *, last_lines: int) -> Iterator[str]:
-        """The log's last lines, oldest first; none of an unknown attempt."""
+    def logs(self, attempt: AttemptId, *, last_lines: int, node: int = 0) -> Iterator[str]:
+        """The last lines of what machine ``node`` (from 0) printed, oldest first; none of an unknown attempt."""
+
+    def release(self, attempt: AttemptId) -> None:
+        """Its end is on record: give back what it may still hold, as a lost node's pods do. Files and logs stay."""
 
     def delete(self, attempt: AttemptId) -> None:
         """Forget an attempt and its files; one that still runs is killed."""

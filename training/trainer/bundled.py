@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from storage.artifacts import write_manifest
+from storage.manifests import write_manifest
 
 _CARD = """---
 license: apache-2.0

@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from training.trainer.checkpoints import Identity, mark_complete
 from training.trainer.exits import BadConfiguration, Diverged
 from training.trainer.progress import ProgressWriter
-from training.trainer.stopping import StopWish
+from training.trainer.stopping import StopWish, Wish
 
 _log = logging.getLogger("trainer")
 _POINTS = {"loss": "training_loss", "eval_loss": "validation_loss", "learning_rate": "learning_rate"}
@@ -67,12 +67,13 @@ class HeedStop(TrainerCallback):
 
     def __init__(self, stop: StopWish) -> None:
         self._stop = stop
-        self.was_heeded = False
+        self.heeded = Wish.GO_ON
+        """What was wanted when training ended before its last step."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        """Look whether any rank was asked to stop; the last step ends by itself."""
-        if state.global_step < state.max_steps and _any_rank(self._stop.is_wanted(), args.device):
-            self.was_heeded = True
+        """Look whether any rank was asked to end; the last step ends by itself."""
+        if state.global_step < state.max_steps and (wish := _of_all_ranks(self._stop.wish(), args.device)):
+            self.heeded = wish
             control.should_log = True
             control.should_save = True
             control.should_training_stop = True
@@ -92,9 +93,9 @@ class MarkComplete(TrainerCallback):
             mark_complete(Path(args.output_dir or ".") / f"checkpoint-{state.global_step}", self._identity)
 
 
-def _any_rank(flag: bool, device: torch.device) -> bool:
+def _of_all_ranks(wish: Wish, device: torch.device) -> Wish:
     if not torch.distributed.is_initialized():
-        return flag
-    shared = torch.tensor([float(flag)], device=device)
-    torch.distributed.all_reduce(shared)
-    return bool(shared.item() > 0)
+        return wish
+    shared = torch.tensor([float(wish)], device=device)
+    torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+    return Wish(int(shared.item()))

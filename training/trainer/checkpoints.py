@@ -16,7 +16,7 @@ from training.layout import write_whole
 from training.runs import Attempt
 from training.trainer.exits import BadConfiguration
 
-_COMPLETE = "complete.json"
+COMPLETE = "complete.json"
 _MAY_CHANGE = frozenset({"epochs", "logging_steps", "save_steps", "cpu", "memory_gib"})
 """Parameters that a resumed training takes anew; all others are in the optimizer, the order of rows or the weights."""
 
@@ -32,7 +32,7 @@ def identity(attempt: Attempt) -> Identity:
 
 def mark_complete(checkpoint: Path, what: Identity) -> None:
     """Say that ``checkpoint`` is whole; call it when every rank has written its files."""
-    write_whole(checkpoint / _COMPLETE, orjson.dumps({"identity": what, "sizes": _sizes(checkpoint)}))
+    write_whole(checkpoint / COMPLETE, orjson.dumps({"identity": what, "sizes": _sizes(checkpoint)}))
 
 
 def find_complete(checkpoints: Path) -> Path | None:
@@ -50,7 +50,7 @@ def remove_incomplete(checkpoints: Path) -> None:
 
 def check_identity(checkpoint: Path, what: Identity) -> None:
     """Raise BadConfiguration where ``checkpoint`` belongs to another plan, naming what differs."""
-    before = orjson.loads((checkpoint / _COMPLETE).read_bytes())["identity"]
+    before = orjson.loads((checkpoint / COMPLETE).read_bytes())["identity"]
     now = orjson.loads(orjson.dumps(what))
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if changed:
@@ -71,12 +71,13 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _is_complete(checkpoint: Path) -> bool:
     try:
-        sizes = orjson.loads((checkpoint / _COMPLETE).read_bytes())["sizes"]
+        sizes = orjson.loads((checkpoint / COMPLETE).read_bytes())["sizes"]
     except (FileNotFoundError, orjson.JSONDecodeError):
         return False
-    return bool(_sizes(checkpoint) == sizes)
+    # More than is named may be there: where machines share no disk, each adds its own random state later.
+    return bool(sizes.items() <= _sizes(checkpoint).items())
 
 
 def _sizes(checkpoint: Path) -> dict[str, int]:
-    files = (path for path in checkpoint.rglob("*") if path.is_file() and not path.name.startswith(f".{_COMPLETE}"))
-    return {path.relative_to(checkpoint).as_posix(): path.stat().st_size for path in files if path.name != _COMPLETE}
+    files = (path for path in checkpoint.rglob("*") if path.is_file() and not path.name.startswith(f".{COMPLETE}"))
+    return {path.relative_to(checkpoint).as_posix(): path.stat().st_size for path in files if path.name != COMPLETE}

@@ -2,13 +2,13 @@
 
 import logging
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-from storage.artifacts import MANIFEST
+from storage.manifests import MANIFEST
 from training.conversation import Conversation
 from training.datasets import DatasetError, check, conversations
 from training.runs import Attempt
@@ -32,7 +32,7 @@ class Examples:
 def prepare(root: Path, attempt: Attempt) -> Examples:
     """Read, convert, cut and split the data set of ``attempt``. Raises BadData where nothing is left to learn."""
     spec = attempt.spec
-    rows = list(_chosen(_conversations(root, attempt), attempt))
+    rows = list(chosen(_conversations(root, attempt), excluded=attempt.excluded_lines, most=spec.max_samples))
     if not rows:
         raise BadData("the data set has no row to train on")
     tokenizer = ChatTokenizer.from_checkpoint(base_model_folder(root, attempt))
@@ -71,15 +71,10 @@ def _conversations(root: Path, attempt: Attempt) -> Iterator[Conversation]:
         raise BadData(f"the data set was refused: {error.code}") from error
 
 
-def _chosen(rows: Iterable[Conversation], attempt: Attempt) -> Iterator[Conversation]:
-    excluded = set(attempt.excluded_lines)
-    taken = 0
-    for row in rows:
-        if taken == attempt.spec.max_samples:
-            return
-        if row.row not in excluded:
-            taken += 1
-            yield row
+def chosen(rows: Iterable[Conversation], *, excluded: Collection[int], most: int | None) -> Iterator[Conversation]:
+    """The rows that are trained on: at most ``most``, without the ``excluded`` ones."""
+    left_out = set(excluded)
+    return islice((row for row in rows if row.row not in left_out), most)
 
 
 def _encode(

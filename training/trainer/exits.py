@@ -6,7 +6,8 @@
     ├── BadData           the data cannot be trained on
     ├── BadConfiguration  the plan cannot be carried out
     ├── Diverged          the loss is infinite or not a number
-    └── Stopped           somebody asked for it
+    ├── Stopped           somebody asked for it
+    └── Interrupted       the cluster wants the place back
 """
 
 import errno
@@ -29,6 +30,7 @@ class Exit(IntEnum):
     STOPPED = 15
     LOST_PEER = 16
     KILLED = 17
+    INTERRUPTED = 18
 
     @property
     def reason(self) -> Reason | None:
@@ -37,8 +39,8 @@ class Exit(IntEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether something went wrong; a stop was asked for."""
-        return self not in (Exit.SUCCEEDED, Exit.STOPPED)
+        """Whether something went wrong; a stop or an interruption was asked for."""
+        return self not in (Exit.SUCCEEDED, Exit.STOPPED, Exit.INTERRUPTED)
 
 
 class Ended(Exception):
@@ -69,6 +71,12 @@ class Stopped(Ended):
     """Somebody asked for it."""
 
     exit = Exit.STOPPED
+
+
+class Interrupted(Ended):
+    """The cluster wants the place back (a drain, a queue): a checkpoint is saved, and the next attempt goes on."""
+
+    exit = Exit.INTERRUPTED
 
 
 # Foreign words -> ours, looked for in the type's name and the message. Names rather than types: torch is not imported.

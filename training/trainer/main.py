@@ -1,4 +1,4 @@
-"""One rank of an attempt; torchrun starts it: ``-m training.trainer.main ROOT RUN_ID NUMBER``."""
+"""One rank of an attempt; torchrun starts it: ``-m training.trainer.main ROOT RUN_ID NUMBER [--interruptible]``."""
 
 import logging
 import os
@@ -18,13 +18,13 @@ from training.trainer.stopping import StopWish
 _log = logging.getLogger("trainer")
 
 
-def main(root: Path, attempt: AttemptId) -> int:
+def main(root: Path, attempt: AttemptId, *, is_interruptible: bool = False) -> int:
     """Train, and write how it ended; a stop is no error to torchrun, which would kill the others while they save."""
     die_with_parent()
     rank = int(os.environ["RANK"])
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.ERROR, format="%(message)s", stream=sys.stdout)
     folder = attempt_folder(root, attempt)
-    stop = StopWish(folder.stop)
+    stop = StopWish(folder.stop, is_interruptible=is_interruptible)
     stop.listen()
     write_rank(folder, rank, os.getpid())
     exit_, detail = _train(root, attempt, stop)
@@ -60,4 +60,5 @@ def _make_room(root: Path, attempt: AttemptId) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), AttemptId(sys.argv[2], int(sys.argv[3]))))
+    attempt_id = AttemptId(sys.argv[2], int(sys.argv[3]))
+    sys.exit(main(Path(sys.argv[1]), attempt_id, is_interruptible="--interruptible" in sys.argv))

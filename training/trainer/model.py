@@ -1,6 +1,7 @@
 """The model of a plan: the base checkpoint, with what of it is trained."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def check_means(spec: TrainingSpec) -> None:
     has_gpu = torch.cuda.is_available()
     refusals = {
         f"the stage {spec.stage} is not built": spec.stage != "sft",
-        "several machines need a cluster": spec.nodes > 1,
+        "several machines need a cluster": int(os.environ.get("WORLD_SIZE", "1")) != spec.processes,
         "fp16 needs a GPU: take bf16 or fp32": spec.compute_type == "fp16" and not has_gpu,
         "quantization is for LoRA only": spec.quantization != "none" and spec.method != "lora",
         "HQQ models cannot be trained: take bnb": _quantized_by(spec, "hqq"),

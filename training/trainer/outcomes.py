@@ -67,24 +67,31 @@ def judge(ranks: Iterable[RankOutcome], *, torchrun_code: int, oom_kills: int, l
         return Outcome(exit=Exit.LOST_PEER, detail=failures[0].detail)
     if not ranks:
         return Outcome(exit=Exit.BUG, detail=last_line or f"torchrun ended with code {torchrun_code}")
-    if any(rank.exit is Exit.STOPPED for rank in named):
-        return Outcome(exit=Exit.STOPPED)
+    for ended in (Exit.STOPPED, Exit.INTERRUPTED):
+        if any(rank.exit is ended for rank in named):
+            return Outcome(exit=ended)
     if torchrun_code != 0:
         return Outcome(exit=Exit.BUG, detail=f"torchrun ended with code {torchrun_code}")
     return Outcome(exit=Exit.SUCCEEDED)
 
 
-def write_exit(folder: AttemptFolder, outcome: Outcome) -> None:
-    """Write how the attempt ended, at once."""
-    write_whole(folder.exit, orjson.dumps({**asdict(outcome), "exit": int(outcome.exit), "at": time.time()}))
+def write_exit(folder: AttemptFolder, outcome: Outcome, *, node: int = 0) -> None:
+    """Write how the attempt ended on machine ``node``, at once."""
+    content = {**asdict(outcome), "exit": int(outcome.exit), "at": time.time()}
+    write_whole(folder.exit_of(node), orjson.dumps(content))
 
 
-def read_exit(folder: AttemptFolder) -> Outcome | None:
-    """How the attempt ended; none while it has not."""
+def read_exit(folder: AttemptFolder, *, node: int = 0) -> Outcome | None:
+    """How the attempt ended on machine ``node``; none while it has not."""
     try:
-        content = orjson.loads(folder.exit.read_bytes())
+        return parse_exit(folder.exit_of(node).read_bytes())
     except FileNotFoundError:
         return None
+
+
+def parse_exit(data: bytes) -> Outcome:
+    """What ``write_exit`` wrote."""
+    content = orjson.loads(data)
     return Outcome(exit=Exit(content["exit"]), detail=content["detail"])
 
 

@@ -33,6 +33,6 @@ def count_oom_kills() -> int:
 def _parent_may_be_init() -> bool:
     # In a container the launcher itself can be process 1; its children then have a living parent of that number.
     try:
-        return b"training.trainer.launch" in Path("/proc/1/cmdline").read_bytes()
+        return b"training.trainer.pod" in Path("/proc/1/cmdline").read_bytes()
     except OSError:
         return True

@@ -7,7 +7,8 @@ from pydantic import TypeAdapter
 from training.runs import Attempt
 
 _ATTEMPT = TypeAdapter(Attempt)
-_ARTIFACT = "artifact:"
+ARTIFACT = "artifact:"
+"""Before a key of the artifact root, where a folder of the disk could stand."""
 
 
 def to_json(attempt: Attempt) -> bytes:
@@ -23,4 +24,4 @@ def from_json(data: bytes) -> Attempt:
 def base_model_folder(root: Path, attempt: Attempt) -> Path:
     """The folder of the checkpoint that training begins with."""
     name = attempt.base_model
-    return root / name.removeprefix(_ARTIFACT) if name.startswith(_ARTIFACT) else Path(name)
+    return root / name.removeprefix(ARTIFACT) if name.startswith(ARTIFACT) else Path(name)

@@ -20,13 +20,13 @@ from training.tokens import Encoded
 from training.trainer.callbacks import HeedStop, MarkComplete, TellProgress
 from training.trainer.checkpoints import check_identity, find_complete, identity, remove_incomplete
 from training.trainer.data import Examples, prepare
-from training.trainer.exits import BadConfiguration, Stopped
+from training.trainer.exits import BadConfiguration, Interrupted, Stopped
 from training.trainer.head import score_only_what_is_learned
 from training.trainer.model import build_model, build_optimizer, check_means, saves_memory
 from training.trainer.progress import ProgressWriter
 from training.trainer.request import base_model_folder
 from training.trainer.saving import save_model
-from training.trainer.stopping import StopWish
+from training.trainer.stopping import StopWish, Wish
 
 _log = logging.getLogger("trainer")
 _OPTIMIZERS = {"adamw": "adamw_torch_fused", "lion": "lion_32bit"}
@@ -79,10 +79,12 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
         remove_incomplete(folder.checkpoints)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
 
+    if heed_stop.heeded is Wish.INTERRUPT:
+        raise Interrupted(f"interrupted at step {trainer.state.global_step}; the next attempt goes on from there")
     if is_first:
         save_model(trainer.accelerator.unwrap_model(trainer.model), base, root / attempt.model)
         _log.info("saved: %s", attempt.model)
-    if heed_stop.was_heeded:
+    if heed_stop.heeded is Wish.STOP:
         raise Stopped("stopped; what was learned is saved")
     if is_first:
         shutil.rmtree(folder.checkpoints, ignore_errors=True)

@@ -1,0 +1,286 @@
+"""Runs on a Kubernetes cluster: each attempt is a Job of its own name, and what is known of it is watched.
+
+Requests to the API server do not grow with the number of runs: one watch of the Jobs, one of their pods. Progress and
+logs are files of the artifact root, read for a bounded number of attempts a second.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import stamina
+import structlog
+
+from storage.artifact_errors import ArtifactError
+from storage.files import ArtifactFiles, give_to
+from training import verdicts
+from training.answers import Answers
+from training.base_copies import BaseCopies
+from training.cluster import Cluster, ClusterError, Conflict, Forbidden, Invalid, Json, Missing, since
+from training.manifest import attempt_of, job, job_name, selector, service
+from training.places import ClusterPlace
+from training.reading import ProgressReader, folder_of, key, read_log
+from training.runs import (
+    Attempt,
+    AttemptId,
+    AttemptStatus,
+    BackendUnavailable,
+    NoCapacity,
+    Refused,
+)
+from training.trainer import request
+from training.trainer.outcomes import Outcome, parse_exit
+from training.verdicts import QUOTA_WORDS, STOP_ANNOTATION, Verdict
+from training.watching import Watched
+
+log = structlog.get_logger(__name__)
+
+PATIENCE = timedelta(seconds=5)
+"""With a bucket that does not answer: the next look is a second away."""
+SECONDS_BEFORE_WARNINGS = 3
+"""How long a Job may be without a pod before its warnings are asked for."""
+KUEUE_API = "kueue.x-k8s.io/v1beta2"
+KUEUE_JOB_LABEL = "kueue.x-k8s.io/job-uid"
+
+
+class KubernetesRuns:
+    """Implements :class:`training.runs.RunBackend` with Jobs of one place."""
+
+    def __init__(self, place: ClusterPlace, artifacts_root: str | Path) -> None:
+        """Raises training.cluster.Unreachable where there is no way to any API server."""
+        self.place = place
+        self.cluster = Cluster(place)
+        self._files = ArtifactFiles(artifacts_root, patience=PATIENCE)
+        self._bucket = None if self._files.folder is not None else self._files.root
+        self._jobs = Watched(self.cluster, self.cluster.path("batch/v1", "jobs"), labels=selector(place))
+        self._pods = Watched(self.cluster, self.cluster.path("v1", "pods"), labels=selector(place))
+        self._bases = BaseCopies(self._files, user_id=place.user_id)
+        self._ended: dict[AttemptId, AttemptStatus] = {}
+        self._progress = ProgressReader(self._files)
+        self._warnings = Answers(self._ask_warnings)
+        self._queue_words = Answers(self._ask_queue)
+
+    def close(self) -> None:
+        """End the watches. The Jobs go on."""
+        self._jobs.close()
+        self._pods.close()
+        self._bases.close()
+        self.cluster.close()
+
+    # The port
+
+    def submit(self, attempt: Attempt) -> None:
+        """Send the Job and its Service; what is there already stays.
+
+        Raises Preparing, NoCapacity where a quota is used up, Refused, BackendUnavailable.
+        """
+        attempt = self.prepare(attempt)
+        try:
+            self._end_earlier(attempt.id)
+            self._write_request(attempt)
+            made = self._create_job(attempt)
+            with suppress(Conflict):
+                body = service(attempt, self.place, owner=made)
+                self.cluster.create(self.cluster.path("v1", "services"), body)
+        except (Invalid, Forbidden) as error:
+            self._take_back(attempt.id)
+            raise (NoCapacity if QUOTA_WORDS in str(error) else Refused)(str(error)) from error
+        except (ClusterError, ArtifactError, OSError) as error:
+            raise BackendUnavailable(str(error)) from error
+        self._jobs.put(made)
+
+    def observe(self) -> Mapping[AttemptId, AttemptStatus]:
+        """All Jobs of ours. Raises BackendUnavailable."""
+        try:
+            jobs, pods = self._jobs.objects(), _by_attempt(self._pods.objects().values())
+        except ClusterError as error:
+            raise BackendUnavailable(str(error)) from error
+        found = {attempt_of(each["metadata"]["labels"]): each for each in jobs.values()}
+        for forgotten in self._ended.keys() - found.keys():
+            del self._ended[forgotten]
+        try:
+            self._progress.read_some([each for each in found if each not in self._ended])
+            return {id_: self._status(id_, each, pods.get(id_, [])) for id_, each in found.items()}
+        except ArtifactError as error:
+            raise BackendUnavailable(str(error)) from error
+
+    def cancel(self, attempt: AttemptId) -> None:
+        """Leave the wish where the pods look for it, and have the cluster send them SIGTERM."""
+        try:
+            found = self._jobs.objects().get(job_name(attempt))
+            if found is None or verdicts.is_finished(found) or verdicts.is_stopped(found):
+                return
+            self._files.write(key(folder_of(attempt).stop), b"")
+            change: Json = {"metadata": {"annotations": {STOP_ANNOTATION: "wanted"}}}
+            if not found["spec"].get("suspend"):
+                # A deadline that has passed ends the pods, with their grace, and leaves the Job to be looked at.
+                change["spec"] = {"activeDeadlineSeconds": 1}
+            self._jobs.put(self.cluster.patch(self._job_path(attempt), change))
+        except Missing:
+            return
+        except (ClusterError, ArtifactError, OSError) as error:
+            raise BackendUnavailable(str(error)) from error
+
+    def logs(self, attempt: AttemptId, *, last_lines: int, node: int = 0) -> Iterator[str]:
+        """The last lines of what a machine printed: from its file, else from its pod. Raises BackendUnavailable."""
+        if last_lines <= 0:
+            return
+        try:
+            lines = read_log(self._files, attempt, last_lines=last_lines, node=node)
+        except ArtifactError as error:
+            raise BackendUnavailable(str(error)) from error
+        yield from lines or self._pod_log(attempt, last_lines, node)
+
+    def release(self, attempt: AttemptId) -> None:
+        """Delete a Job that has not ended by itself: its pods may stand on a node that is dead."""
+        try:
+            found = self._jobs.objects().get(job_name(attempt))
+            if found is not None and not verdicts.is_finished(found):
+                self._delete_job(attempt, grace_s=0)
+        except ClusterError as error:
+            raise BackendUnavailable(str(error)) from error
+
+    def delete(self, attempt: AttemptId) -> None:
+        """Delete the Job, all that it owns, and the attempt's files; the last attempt takes the run's files along."""
+        try:
+            self._delete_job(attempt, grace_s=0)
+            self._delete_files(attempt)
+        except (ClusterError, ArtifactError, OSError) as error:
+            raise BackendUnavailable(str(error)) from error
+        self._ended.pop(attempt, None)
+        self._progress.forget(attempt)
+
+    # Submitting
+
+    def prepare(self, attempt: Attempt) -> Attempt:
+        """The attempt as the pods understand it, its base model where they find it. Raises Preparing."""
+        return replace(attempt, base_model=self._bases.artifact(attempt.base_model))
+
+    def _end_earlier(self, attempt: AttemptId) -> None:
+        """A gang is retried whole: what is left of the one before goes first, for it writes to the same folder."""
+        for number in range(1, attempt.number):
+            self.release(AttemptId(attempt.run_id, number))
+
+    def _write_request(self, attempt: Attempt) -> None:
+        folder = folder_of(attempt.id)
+        self._files.write(key(folder.request), request.to_json(attempt))
+        if self._files.folder is not None:
+            root = self._files.folder
+            run, own = root / "runs" / attempt.id.run_id, root / key(folder.path)
+            model = root / attempt.model
+            for path in (model.parent, run / "checkpoints"):
+                path.mkdir(parents=True, exist_ok=True)
+            give_to([run, run / "checkpoints", own, model.parent], self.place.user_id)
+
+    def _create_job(self, attempt: Attempt) -> Json:
+        body = job(attempt, self.place, bucket=self._bucket)
+        try:
+            return self.cluster.create(self.cluster.path("batch/v1", "jobs"), body)
+        except Conflict:
+            return self.cluster.get(self._job_path(attempt.id))
+
+    def _take_back(self, attempt: AttemptId) -> None:
+        """A Job whose Service was refused would wait for ever."""
+        try:
+            self.cluster.delete(self._job_path(attempt))
+        except ClusterError as error:
+            raise BackendUnavailable(str(error)) from error
+
+    def _delete_job(self, attempt: AttemptId, *, grace_s: int) -> None:
+        self.cluster.delete(self._job_path(attempt))
+        for name, pod in self._pods.objects().items():
+            if attempt_of(pod["metadata"]["labels"]) == attempt:
+                self.cluster.delete(self.cluster.path("v1", "pods", name), grace_s=grace_s)
+
+    # A container takes a moment to die after its pod is gone, and may write until then.
+    @stamina.retry(on=OSError, timeout=15, wait_initial=0.2)
+    def _delete_files(self, attempt: AttemptId) -> None:
+        self._files.delete(key(folder_of(attempt).path))
+        run = key(folder_of(attempt).path.parent)
+        if not any(each.startswith(f"{run}/attempt-") for each in self._files.sizes(run)):
+            self._files.delete(run)
+
+    # Looking
+
+    def _status(self, attempt: AttemptId, found: Json, pods: Sequence[Json]) -> AttemptStatus:
+        if attempt in self._ended:
+            return self._ended[attempt]
+        if not verdicts.is_over(found, pods):
+            verdict = self._under_way(attempt, found, pods)
+            if not verdict.state.is_final:
+                progress = self._progress.joined(attempt)
+                return AttemptStatus(state=verdict.state, progress=progress, waiting=verdict.waiting)
+        else:
+            outcomes = [self._outcome(attempt, node) for node in range(found["spec"]["completions"])]
+            verdict = verdicts.ended(found, pods, outcomes)
+        self._progress.read([attempt])
+        status = AttemptStatus(
+            state=verdict.state,
+            progress=self._progress.joined(attempt),
+            reason=verdict.reason,
+            detail=verdict.detail,
+            has_model=self._has_model(attempt),
+        )
+        self._ended[attempt] = status
+        return status
+
+    def _under_way(self, attempt: AttemptId, found: Json, pods: Sequence[Json]) -> Verdict:
+        uid, is_held = found["metadata"]["uid"], bool(found["spec"].get("suspend"))
+        age_s = since(found["metadata"]["creationTimestamp"])
+        if not pods and not is_held and age_s > SECONDS_BEFORE_WARNINGS:
+            verdict = verdicts.refused(self._warnings.get(uid, ()))
+            if verdict is not None:
+                return verdict
+        words = self._queue_words.get(uid, ()) if is_held and self.place.queue else ()
+        has_begun = self._progress.has_begun(attempt)
+        return verdicts.under_way(found, pods, self.place, has_begun=has_begun, queue_words=" ".join(words))
+
+    def _ask_warnings(self) -> Iterator[tuple[str, str]]:
+        """Of all Jobs of the namespace whose pods were refused: uid and words."""
+        path = self.cluster.path("v1", "events")
+        for event in self.cluster.get(path, fieldSelector="type=Warning,reason=FailedCreate")["items"]:
+            yield event["involvedObject"].get("uid", ""), event.get("message", "")
+
+    def _ask_queue(self) -> Iterator[tuple[str, str]]:
+        """Of all Jobs of the namespace that Kueue holds back: uid and words."""
+        for workload in self.cluster.get(self.cluster.path(KUEUE_API, "workloads"))["items"]:
+            uid = workload["metadata"].get("labels", {}).get(KUEUE_JOB_LABEL, "")
+            for words in verdicts.queue_words(workload):
+                yield uid, words
+
+    def _outcome(self, attempt: AttemptId, node: int) -> Outcome | None:
+        try:
+            return parse_exit(self._files.read(key(folder_of(attempt).exit_of(node))))
+        except FileNotFoundError:
+            return None
+
+    def _has_model(self, attempt: AttemptId) -> bool:
+        try:
+            asked = request.from_json(self._files.read(key(folder_of(attempt).request)))
+        except FileNotFoundError:
+            return False
+        return self._files.is_complete(asked.model)
+
+    def _pod_log(self, attempt: AttemptId, last_lines: int, node: int) -> list[str]:
+        """Of a machine's newest pod, as long as the artifact root has no log of it."""
+        name = f"{job_name(attempt)}-{node}-"
+        try:
+            pods = [pod["metadata"] for each, pod in self._pods.objects().items() if each.startswith(name)]
+            for pod in sorted(pods, key=lambda pod: str(pod["creationTimestamp"]), reverse=True):
+                path = self.cluster.path("v1", "pods", pod["name"], "log")
+                return self.cluster.text(path, tailLines=last_lines).splitlines()
+        except ClusterError as error:
+            log.info("run.no_pod_log", run=attempt.run_id, error=str(error))
+        return []
+
+    def _job_path(self, attempt: AttemptId) -> str:
+        return self.cluster.path("batch/v1", "jobs", job_name(attempt))
+
+
+def _by_attempt(pods: Iterable[Json]) -> dict[AttemptId, list[Json]]:
+    found: dict[AttemptId, list[Json]] = {}
+    for pod in pods:
+        found.setdefault(attempt_of(pod["metadata"]["labels"]), []).append(pod)
+    return found
