@@ -1,15 +1,16 @@
 """A conversation -> a model's streamed answer, with langchain-core's messages and langchain-openai's client."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import BaseMessage
 
 from serving.chat_errors import translated
+from serving.connecting import connecting
 from serving.history import trim
 from serving.sampling import DEFAULT_SAMPLING, InvalidSampling, SamplingValue, bounded, parse_sampling
 from serving.services import Address, ServerUnavailable
@@ -25,10 +26,10 @@ __all__ = [
     "Timeouts",
     "answer",
     "bounded",
+    "ends_by_itself",
     "parse_sampling",
     "stream_answer",
     "trim",
-    "warm_up",
 ]
 
 TORN = "\ufffd"
@@ -83,7 +84,7 @@ class AnswerStream(AsyncIterator[str]):
 
     async def _run(self, request: ChatRequest) -> AsyncGenerator[str, None]:
         await _load_client_library()
-        connection = httpx.AsyncClient(trust_env=False, verify=_checks_certificate(request.address))
+        connection = httpx.AsyncClient(**connecting(request.address))
         async with connection, aclosing(self._chunks(request, connection)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -129,22 +130,13 @@ async def answer(request: ChatRequest) -> str:
         return "".join([piece async for piece in pieces])
 
 
-async def warm_up(
-    address: Address,
-    model: str,
-    *,
-    messages: Sequence[BaseMessage] = (HumanMessage("Hi"),),
-    timeouts: Timeouts | None = None,
-) -> None:
-    """Ask ``model`` for a few tokens the way a person's message does; returns when they have ended as they should.
-
-    Raises as ``stream_answer`` does.
-    """
-    sampling: dict[str, SamplingValue] = {"temperature": 0, "max_tokens": 8}
-    request = ChatRequest(
-        address=address, model=model, messages=tuple(messages), sampling=sampling, timeouts=timeouts or Timeouts()
-    )
-    await answer(request)
+async def ends_by_itself(request: ChatRequest) -> bool:
+    """Ask, hear the whole answer, and say whether the model ended it: not its limit of tokens. Raises as
+    ``stream_answer`` does."""
+    async with aclosing(stream_answer(request)) as pieces:
+        async for _ in pieces:
+            pass
+    return pieces.finish_reason == "stop"
 
 
 def _client(request: ChatRequest, connection: httpx.AsyncClient) -> "ChatOpenAI":
@@ -159,6 +151,7 @@ def _client(request: ChatRequest, connection: httpx.AsyncClient) -> "ChatOpenAI"
         model=request.model,
         max_retries=0,
         timeout=httpx.Timeout(patience_s, connect=request.timeouts.connect_s),
+        default_headers=dict(request.address.headers),
         stream_usage=False,
         use_responses_api=False,
         openai_proxy="",
@@ -168,11 +161,6 @@ def _client(request: ChatRequest, connection: httpx.AsyncClient) -> "ChatOpenAI"
         extra_body=extra or None,
         **sampling,
     )
-
-
-def _checks_certificate(address: Address) -> bool:
-    # Without TLS there is nothing to check, and loading the machine's certificates takes 20 ms a request.
-    return not address.base_url.startswith("http://")
 
 
 async def _load_client_library() -> None:

@@ -4,14 +4,16 @@
 
     ServingError
     ├── AdapterRefused      the server, or our own check, will never serve this adapter
+    ├── NotProven           what is served is not what was trained, or its answers never end
     ├── AdapterMissing      the server does not have this adapter (yet): load it, then ask again
     ├── ChatTooLong         the newest message, or what is asked for, does not fit the context
     ├── ChatRefused         the server does not take this request as it is
     └── ServerUnavailable   the server does not answer (yet): try again later
 """
 
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from storage.states import HostState
@@ -28,6 +30,17 @@ class ServingError(Exception):
 
 class AdapterRefused(ServingError):
     """This adapter cannot be served: ``adapter.<problem>``, or ``serving.adapter_refused`` with ``detail``."""
+
+
+class NotProven(ServingError):
+    """The service is not what was trained: ``parity.differs``, ``parity.refused``; or it does not end its answers:
+    ``proof.endless`` (after ``tokens``).
+
+    What fills the sentence may be tokens of a data row: a person may read it in their thread, a log must not have it.
+    """
+
+    def __str__(self) -> str:
+        return self.code
 
 
 class AdapterMissing(ServingError):
@@ -61,22 +74,58 @@ class HostSpec:
     max_lora_rank: int = 16
     """The server is started with the next larger rank that vLLM knows."""
     max_loras: int = 4
-    """Adapters that compute at once. More can be loaded: the server swaps them in from their folders."""
+    """Adapters that compute at once on a GPU. More can be loaded: the server swaps them in from their folders."""
     dtype: str | None = None
     """None: float32 on a CPU, the checkpoint's own on a GPU."""
     gpus: int = 0
+    """Of one replica: the model is split among them."""
+    place: str = ""
+    """Where it runs, by name, of the places that can be chosen from; empty: there is no choice."""
+    artifact: str | None = None
+    """Where ``base_model`` lies below the artifact root, if it does."""
+    weights_bytes: int = 0
+    """Of the checkpoint; 0: not known."""
+    cpu: int | None = None
+    """Cores of one replica; None: what suits the model. On this machine it takes what there is."""
+    memory_gib: int | None = None
+    """Main memory of one replica; None: what suits the model."""
+    gpu_product: str | None = None
+    """The kind of card, as the place's nodes are labelled; None: any."""
+    instances: int = 1
+    """Replicas, where there is more than one machine."""
+    queue: str | None = None
+    """The quota it counts against: Kueue's LocalQueue."""
+    arguments: tuple[str, ...] = ()
+    """More arguments for vLLM (``serving.arguments`` says which are refused)."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What people may look for in the cluster: labels (``base``, ``owner``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where and how a host is spoken to. ``api_key`` is a secret: never logged, never shown."""
+    """Where and how a host's replica is spoken to. ``api_key`` and ``headers`` are secret: never logged or shown."""
 
     base_url: str
     """Without ``/v1``."""
     api_key: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request."""
+    tls: ssl.SSLContext | None = field(default=None, compare=False)
+    """Of an ``https`` address."""
 
     def __repr__(self) -> str:
         return f"Address(base_url={self.base_url!r})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """One vLLM of a host that answers."""
+
+    name: str
+    """Of the pod; empty on this machine."""
+    address: Address
+    adapters: frozenset[str] = frozenset()
+    """Ids of the tuned models that are loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +133,32 @@ class HostStatus:
     """What was found of a host."""
 
     state: HostState
-    address: Address | None = None
-    """Set when the state is ready."""
-    adapters: frozenset[str] = frozenset()
-    """Ids of the tuned models that are loaded."""
+    """Ready as soon as one replica answers."""
+    replicas: tuple[Replica, ...] = ()
+    """Those that answer, sorted by name; more than none exactly when the state is ready."""
     reason: str | None = None
     """Of a failed one: the log's telling line, or one of ``killed``, ``silent``, ``slow_start`` (text ``host.<code>``)
     where the log has none."""
+    waiting: str | None = None
+    """Of one that starts: the code of what it waits for (text ``host.waiting.<code>``)."""
+    words: str = ""
+    """The scheduler's or the kubelet's own words of that."""
+
+    @property
+    def address(self) -> Address | None:
+        """Of the first replica."""
+        return self.replicas[0].address if self.replicas else None
+
+    @property
+    def adapters(self) -> frozenset[str]:
+        """Ids of the tuned models that every replica has."""
+        return (
+            frozenset.intersection(*(replica.adapters for replica in self.replicas)) if self.replicas else frozenset()
+        )
+
+    def having(self, model_id: str | None) -> tuple[Replica, ...]:
+        """The replicas that have a tuned model; None: the base model, which all have."""
+        return tuple(one for one in self.replicas if model_id is None or model_id in one.adapters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +168,8 @@ class AdapterRef:
     model_id: str
     folder: str
     """Absolute path. It must stay: the server reads it again when it swaps adapters."""
+    artifact: str | None = None
+    """Where it lies below the artifact root, if it does: what pods are told."""
 
 
 class ModelServer(Protocol):
@@ -115,10 +185,19 @@ class ModelServer(Protocol):
         """All hosts that are ours, by id, in one go; a stopped one is missing."""
 
     def load(self, host: str, adapter: AdapterRef) -> None:
-        """Load an adapter; a loaded one is left. Raises AdapterRefused, ServerUnavailable."""
+        """Load an adapter onto every replica; where it is loaded it is left.
+
+        Raises AdapterRefused, ServerUnavailable.
+        """
 
     def unload(self, host: str, model_id: str) -> None:
-        """Unload an adapter; one that is not loaded is left. Raises ServerUnavailable."""
+        """Unload an adapter from every replica; where it is not loaded nothing happens. Raises ServerUnavailable."""
+
+    def rest(self, host: str) -> None:
+        """Give back what it computes with; ``start`` wakes it. One that rests, or is not there, is left.
+
+        Raises ServerUnavailable.
+        """
 
     def stop(self, host: str) -> None:
         """Stop it and everything it started; a stopped one is left. Raises ServerUnavailable."""

@@ -1,10 +1,12 @@
 """What we ask of a vLLM besides answers, over its HTTP API."""
 
+import ssl
 import weakref
 from collections.abc import Mapping
 
 import httpx
 
+from serving.connecting import connecting
 from serving.services import AdapterRef, AdapterRefused, Address, ServerUnavailable
 
 
@@ -12,9 +14,10 @@ class VllmClient:
     """Speaks to any number of vLLM servers; connections are kept. Safe in several threads."""
 
     def __init__(self, *, answer_s: float = 3, load_s: float = 120) -> None:
-        self._http = httpx.Client(trust_env=False, verify=False, timeout=httpx.Timeout(answer_s, connect=1))
+        self._timeout = httpx.Timeout(answer_s, connect=1)
         self._load_s = load_s
-        self._close = weakref.finalize(self, self._http.close)
+        self._clients: dict[ssl.SSLContext | None, httpx.Client] = {}
+        self._close = weakref.finalize(self, _close_all, self._clients)
 
     def close(self) -> None:
         """Close the connections; happens by itself when nobody holds the client any more."""
@@ -35,7 +38,8 @@ class VllmClient:
         detail = _error_text(response)
         if response.status_code in (401, 403, 503) or "EngineDead" in detail or "EngineCore" in detail:
             raise ServerUnavailable("serving.unavailable")
-        raise AdapterRefused("serving.adapter_refused", detail=detail)
+        code = "serving.adapter_absent" if response.status_code == 404 else "serving.adapter_refused"
+        raise AdapterRefused(code, detail=detail)
 
     def unload(self, address: Address, model_id: str) -> None:
         """Unload an adapter; one that is not loaded is left. Raises ServerUnavailable."""
@@ -46,17 +50,29 @@ class VllmClient:
     def _request(
         self, method: str, address: Address, path: str, json: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {address.api_key}"}
+        headers = {"Authorization": f"Bearer {address.api_key}", **address.headers}
         timeout = httpx.Timeout(self._load_s, connect=1) if json else httpx.USE_CLIENT_DEFAULT
         try:
-            return self._http.request(method, f"{address.base_url}{path}", headers=headers, json=json, timeout=timeout)
+            return self._client(address).request(
+                method, f"{address.base_url}{path}", headers=headers, json=json, timeout=timeout
+            )
         except httpx.TransportError as exc:
             raise ServerUnavailable("serving.unavailable") from exc
+
+    def _client(self, address: Address) -> httpx.Client:
+        if address.tls not in self._clients:
+            self._clients[address.tls] = httpx.Client(**connecting(address), timeout=self._timeout)
+        return self._clients[address.tls]
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
         if response.status_code != 200:
             raise ServerUnavailable("serving.unavailable")
         return response
+
+
+def _close_all(clients: Mapping[ssl.SSLContext | None, httpx.Client]) -> None:
+    for client in clients.values():
+        client.close()
 
 
 def _error_text(response: httpx.Response) -> str:

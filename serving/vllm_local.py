@@ -25,10 +25,19 @@ from serving.services import (
     Address,
     HostSpec,
     HostStatus,
+    Replica,
     ServerUnavailable,
 )
 from serving.vllm_client import VllmClient
-from serving.vllm_command import HOST_MARK, Resources, command, environment, find_build, vllm_rank
+from serving.vllm_command import (
+    HOST_MARK,
+    Resources,
+    command,
+    environment,
+    find_build,
+    require_slot,
+    vllm_rank,
+)
 from serving.vllm_log import telling_line
 from storage.states import HostState
 from training.adapters import AdapterProblem, check_adapter
@@ -120,6 +129,8 @@ class LocalVllm:
     def load(self, host: str, adapter: AdapterRef) -> None:
         """Load an adapter; a loaded one is left. Raises AdapterRefused, ServerUnavailable."""
         record = self._running(host)
+        loaded = self._client.models(record.address) - {record.spec.base_name}
+        require_slot(find_build(self._python), loaded, adapter.model_id)
         rank = vllm_rank(record.spec.max_lora_rank)
         try:
             check_adapter(Path(adapter.folder), base=Path(record.spec.base_model), max_lora_rank=rank)
@@ -130,6 +141,10 @@ class LocalVllm:
     def unload(self, host: str, model_id: str) -> None:
         """Unload an adapter; one that is not loaded is left. Raises ServerUnavailable."""
         self._client.unload(self._running(host).address, model_id)
+
+    def rest(self, host: str) -> None:
+        """End it: what is kept of it is its folder. Raises as ``stop`` does."""
+        self.stop(host)
 
     def stop(self, host: str) -> None:
         """End it and everything it started, whatever became of its first process; a stopped one is left.
@@ -158,7 +173,8 @@ class LocalVllm:
             adapters = self._client.models(record.address) - {record.spec.base_name}
         except ServerUnavailable:
             return self._without_answer(record)
-        status = HostStatus(state=HostState.READY, address=record.address, adapters=adapters)
+        replica = Replica(name="", address=record.address, adapters=adapters)
+        status = HostStatus(state=HostState.READY, replicas=(replica,))
         self._last_answers[record.mark] = (time.monotonic(), status)
         return status
 
@@ -177,7 +193,7 @@ class LocalVllm:
             (folder / "log.txt").replace(folder / "log.previous.txt")
         build, port, api_key = find_build(self._python), _free_port(), secrets.token_urlsafe(24)
         pid = spawn(
-            command(host, python=self._python, port=port, build=build, resources=self._resources),
+            command(host, python=str(self._python), port=port, build=build, resources=self._resources),
             environment(folder, api_key=api_key, build=build, resources=self._resources, inherited=os.environ),
             folder / "log.txt",
         )

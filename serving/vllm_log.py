@@ -19,6 +19,11 @@ def telling_line(log: Path) -> str | None:
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return None
+    return telling_line_of(text)
+
+
+def telling_line_of(text: str) -> str | None:
+    """The same of a log's text."""
     return _telling([_PREFIX.sub("", line).rstrip() for line in text.splitlines()])
 
 
