@@ -1,21 +1,24 @@
 """The one call that a face makes: a turn comes in, rows are written, replies are shown."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import IntegrityError
 
+from bot.choices import typed_choice
 from bot.commands import Handler, Request, parse_command
 from bot.context import Context, NeedsWork
 from bot.delivery import Delivery
-from bot.dialogs import chat, experiment, general
+from bot.dialogs import chat, deploy_answers, experiment, general
 from bot.ingest import Ingested, ingest
-from bot.replies import BODIES, Said
+from bot.replies import BODIES, Reply, Said
 from bot.speaking import Speaking
 from bot.texts import nearest_language
 from bot.turns import Turn
 from bot.world import World
+from storage.artifact_errors import ArtifactError
 from storage.states import Role
 from storage.threads import mark_seen, open_thread, put_message
 
@@ -23,6 +26,14 @@ log = structlog.get_logger(__name__)
 
 MOST_ROUNDS = 8
 """How often a turn may ask for slow work before that is a bug."""
+
+
+class _Rehearsed(Exception):
+    """Rolls a rehearsal back."""
+
+    def __init__(self, replies: Sequence[Reply]) -> None:
+        super().__init__("nothing of this is kept")
+        self.replies = replies
 
 
 class Assistant:
@@ -37,23 +48,51 @@ class Assistant:
     async def handle(self, turn: Turn) -> bool:
         """Do what a turn asks and show the replies; returns whether it went well.
 
-        The delivery's id, the draft, wishes and replies are committed in one transaction; only then are they shown,
-        and a model's answer streamed. A second delivery of the same id does nothing. Never raises for what a person
-        did; a bug is logged with its trace and said plainly.
+        A second delivery of the same id does nothing. Never raises for what a person did; a bug is logged with its
+        trace and said plainly.
+        """
+        context = await self.take(turn)
+        return await self.follow(context) if context else True
+
+    async def take(self, turn: Turn) -> Context | None:
+        """The first half of :meth:`handle`: the delivery's id, the draft, wishes and replies, in one transaction.
+
+        None: the delivery was handled before.
         """
         try:
-            context = await self._decide(turn)
+            return await self._decide(turn)
+        except ArtifactError as error:
+            log.warning("turn.without_files", turn_id=turn.event_id, error=str(error))
+            return await self._transact(turn, partial(general.say_no_files, error=error))
         except Exception:
             log.exception("turn.failed", face=turn.thread.face, thread=turn.thread.key, turn_id=turn.event_id)
-            context = await self._transact(turn, general.say_bug)
-        if context is None:
-            return True
-        await self._delivery.deliver(message.id for message in context.said)
-        self._world.wake()
+            return await self._transact(turn, general.say_bug)
+
+    async def follow(self, context: Context) -> bool:
+        """The second half, which may take long: the replies are shown, a model's answer is streamed."""
+        await self._delivery.deliver_in(context.thread)
+        if not context.is_talk:
+            self._world.wake()
         went_well = not context.has_failed
         for act in context.afterwards:
             went_well = await act() and went_well
         return went_well
+
+    async def rehearse(self, turn: Turn) -> Sequence[Reply]:
+        """What a turn without files would reply at once. Nothing is kept, nothing shown."""
+        for _ in range(MOST_ROUNDS):
+            try:
+                await self._transact(turn, self._rehearse)
+            except _Rehearsed as rehearsed:
+                return rehearsed.replies
+            except NeedsWork as needs:
+                await needs.work(self._world)
+        return ()
+
+    async def _rehearse(self, context: Context) -> None:
+        await self._dispatch(context, [])
+        bodies = [BODIES.validate_python(message.body) for message in context.said]
+        raise _Rehearsed([body for body in bodies if not isinstance(body, Said)])
 
     async def _decide(self, turn: Turn) -> Context | None:
         files = [await ingest(self._world, upload) for upload in turn.uploads]
@@ -91,18 +130,22 @@ class Assistant:
         return context
 
     async def _dispatch(self, context: Context, files: list[Ingested]) -> None:
-        """Who answers: a command; a file; an open plan; the thread's service; else help."""
+        """Who answers: a command; a file; an open deployment; an open plan; the thread's service; else help."""
         request = parse_command(context.turn.text.strip())
         if request:
             await self._command(context, replace(request, files=tuple(files)))
         elif files:
             await experiment.begin(context, Request(name="finetune", files=tuple(files)))
+        elif deploy_answers.is_asked(context):
+            await deploy_answers.answer(context)
         elif context.thread.draft is not None:
             await experiment.answer(context)
         elif context.turn.about:
             await general.say_closed(context)
         elif context.thread.service_id:
             await chat.speak(context)
+        elif (meant := await typed_choice(context)) is not None:
+            await self._command(context, meant)
         else:
             await general.say_lost(context)
 
@@ -121,6 +164,8 @@ async def note_said(context: Context) -> None:
     text = turn.said_as or turn.text
     if not text and not names:
         return
+    if not context.thread.title:
+        context.thread.title = (text or names[0]).strip()[:80]
     context.said_by_person = await put_message(
         context.session,
         context.thread,
@@ -128,5 +173,3 @@ async def note_said(context: Context) -> None:
         body=BODIES.dump_python(Said(text=text, files=names), mode="json"),
         message_id=turn.message_id,
     )
-    if not context.thread.title:
-        context.thread.title = (text or names[0]).strip()[:80]

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from bot.replies import Choice, Curve, RunCard, Tone
-from bot.serving_problems import host_sentence, problem_sentence
+from bot.serving_problems import host_sentence, problem_code, problem_sentence, token_lines
 from bot.texts import Texts
 from storage.models import Host, Model, Run, Service
-from storage.states import ModelState, RunState, ServiceState
+from storage.states import HostState, ModelState, RunState, ServiceState, Wish
 from training.checkpoints import CheckpointFacts
-from training.runs import AttemptProgress, Point, Reason
+from training.runs import AttemptProgress, Point, Reason, Waiting
 
 MOST_POINTS = 200
 """Of a curve on a card: more would not be seen."""
@@ -27,25 +27,26 @@ def run_card(
     progress: AttemptProgress | None = None,
     base_name: str = "",
     waits_for: str | None = None,
+    waiting: Waiting | None = None,
     attempt: int = 1,
     can_keep: bool = False,
     log_lines: Sequence[str] = (),
 ) -> RunCard:
     """The card of a run, which replaces its earlier one in the thread.
 
-    ``waits_for``: the run that goes first. ``can_keep``: it was stopped, and what it learned is saved but not yet a
-    model of the catalogue.
+    ``waits_for``: the run that goes first. ``waiting``: what a cluster keeps it for. ``can_keep``: it was stopped, and
+    what it learned is saved but not yet a model of the catalogue.
     """
     progress = progress or AttemptProgress()
     return RunCard(
         title=run.name,
-        status=run_status(texts, run, waits_for),
+        status=run_status(texts, run, waits_for, waiting),
         tone=RUN_TONES.get(run.state, "plain"),
         fraction=_fraction(run, progress),
         is_live=not run.state.is_final,
         facts=tuple(fact for fact in _facts(texts, run, progress, base_name, attempt) if fact),
         curves=curves(texts, progress.points),
-        note=_note(texts, run, can_keep),
+        note=_note(texts, run, can_keep, waiting),
         log_lines=tuple(log_lines),
         choices=_choices(texts, run, can_keep),
         key=run_key(run.id),
@@ -80,7 +81,7 @@ def reason_text(texts: Texts, reason: str | None, detail: str | None) -> str:
     return f"{sentence}\n{detail}" if detail else sentence
 
 
-def run_status(texts: Texts, run: Run, waits_for: str | None = None) -> str:
+def run_status(texts: Texts, run: Run, waits_for: str | None = None, waiting: Waiting | None = None) -> str:
     """How a run is, in a few words."""
     if run.state.is_final:
         begun = run.started_at or run.created_at
@@ -90,6 +91,8 @@ def run_status(texts: Texts, run: Run, waits_for: str | None = None) -> str:
         return texts("run.state.stopping")
     if run.state is RunState.QUEUED and waits_for:
         return texts("run.state.waits_for", name=waits_for)
+    if waiting is not None:
+        return texts(f"run.waiting.{waiting.code}", **waiting.params)
     return texts(f"run.state.{run.state}")
 
 
@@ -104,6 +107,7 @@ def _fraction(run: Run, progress: AttemptProgress) -> float | None:
 def _facts(texts: Texts, run: Run, progress: AttemptProgress, base_name: str, attempt: int) -> list[str]:
     return [
         texts("run.fact.base", name=base_name) if base_name else "",
+        texts("run.fact.place", name=run.place) if run.place else "",
         _step(texts, run, progress),
         _losses(texts, progress.points),
         texts("run.fact.attempt", number=attempt) if attempt > 1 else "",
@@ -127,9 +131,11 @@ def _losses(texts: Texts, points: Sequence[Point]) -> str:
     return texts.joined(parts)
 
 
-def _note(texts: Texts, run: Run, can_keep: bool) -> str:
+def _note(texts: Texts, run: Run, can_keep: bool, waiting: Waiting | None) -> str:
     if run.state is RunState.FAILED:
         return reason_text(texts, run.reason, run.detail)
+    if waiting is not None and not run.state.is_final:
+        return waiting.words
     return texts("run.can_keep") if can_keep else ""
 
 
@@ -156,30 +162,57 @@ def service_card(texts: Texts, service: Service, host: Host, model: Model) -> Ru
     note = ""
     if service.state is ServiceState.FAILED:
         note = problem_sentence(texts, service.reason)
-        choices = (Choice(say=f"/deploy {model.name}", label=texts("service.choice.again"), style="primary"),)
-    elif service.state is ServiceState.WAITING and host.reason:
-        note = texts("service.host_restarts", reason=host_sentence(texts, host.reason))
-    elif service.state is ServiceState.READY:
+        choices = _choices_after_failure(texts, service, model)
+    elif service.state is ServiceState.WAITING:
+        restarts = texts("service.host_restarts", reason=host_sentence(texts, host.reason)) if host.reason else ""
+        note = restarts or str(host.found.get("words") or "")
+    elif service.state in (ServiceState.READY, ServiceState.ASLEEP):
         choices = (Choice(say=f"/undeploy {service.name}", label=texts("service.choice.undeploy")),)
     elif service.state is ServiceState.STOPPED:
-        choices = (Choice(say=f"/deploy {model.name}", label=texts("service.choice.deploy")),)
+        choices = (Choice(say=deploy_line(service, model), label=texts("service.choice.deploy")),)
     return RunCard(
         title=service.name,
         status=service_status(texts, service, host),
         tone=_SERVICE_TONES.get(service.state, "plain"),
         fraction=1.0 if service.state is ServiceState.READY else None if is_live else 0.0,
         is_live=is_live,
+        facts=_service_facts(texts, service, host),
         note=note,
+        log_lines=token_lines(texts, service.reason),
         choices=choices,
         key=f"service:{service.id}",
     )
 
 
+def _choices_after_failure(texts: Texts, service: Service, model: Model) -> tuple[Choice, ...]:
+    again = Choice(say=deploy_line(service, model), label=texts("service.choice.again"), style="primary")
+    if problem_code(service.reason) != "proof.endless":
+        return (again,)
+    return (again, Choice(say=f"{deploy_line(service, model)} anyway", label=texts("service.choice.anyway")))
+
+
 def service_status(texts: Texts, service: Service, host: Host) -> str:
     """How a service is, in a few words."""
     if service.state is ServiceState.WAITING:
-        return texts(f"service.waiting.{host.state}")
+        waiting = f"host.waiting.{host.found.get('waiting')}"
+        is_known = host.state is HostState.STARTING and waiting in texts
+        return texts(waiting if is_known else f"service.waiting.{host.state}")
     return texts(f"service.state.{service.state}")
+
+
+def deploy_line(service: Service, model: Model) -> str:
+    """What brings a service up (again): its name is said where it is not the model's own."""
+    named = "" if service.name == model.name else f" service={service.name}"
+    return f"/deploy {model.name}{named}"
+
+
+def _service_facts(texts: Texts, service: Service, host: Host) -> tuple[str, ...]:
+    """How many instances answer, where there are several; whether it stays up."""
+    if service.wanted is Wish.DOWN:
+        return ()
+    wanted, ready = int(host.settings.get("instances") or 1), int(host.found.get("ready") or 0)
+    facts = [texts("service.fact.instances", ready=ready, wanted=wanted)] if max(wanted, ready) > 1 else []
+    return (*facts, *([texts("service.fact.pinned")] if host.is_pinned else []))
 
 
 _SERVICE_TONES: dict[ServiceState, Tone] = {ServiceState.READY: "good", ServiceState.FAILED: "bad"}

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bot.dialogs.wording import finding_sentence, invalid_sentence, label, problem_sentence, sentence, shown_value
 from bot.hosting import LARGEST_LORA_RANK
+from bot.places import machine_of, read_places
 from bot.plans import PlanFile, PlanFileError, read_plan
 from bot.settings import Settings
 from bot.texts import Texts
@@ -17,7 +18,7 @@ from training.datasets import DatasetError, DatasetReport, check, kept, measure
 from training.estimate import Estimate, estimate
 from training.facts import Facts
 from training.findings import Finding
-from training.machine import find_machine
+from training.machine import Machine, find_machine
 from training.presets import InvalidPlan, Plan, make_plan
 from training.rules import is_refused, review
 from training.spec import PARAMETERS, Parameter
@@ -53,23 +54,16 @@ def _report_lines(report: DatasetReport, text: Texts) -> list[str]:
     return [*lines, *([text("check.more_problems", n=rest)] if rest > 0 else [])]
 
 
+REFUSALS = (PlanFileError, CheckpointError, TokenizerError, DatasetError, InvalidPlan)
+"""Why a plan cannot be carried out, before anything is reckoned."""
+
+
 def check_experiment(path: Path, *, settings: Settings, as_json: bool, text: Texts) -> int:
     """Print the whole plan of every task of a file; returns 1 where one of them cannot be started."""
     try:
-        tasks = read_plan(path)
-        results = [_check_task(task, settings) for task in tasks]
-    except PlanFileError as error:
-        return _refuse(text(f"plan_file.{error.code}", **error.values), error.code, as_json=as_json)
-    except CheckpointError as error:
-        return _refuse(sentence(text, f"checkpoint.{error.code}", error.params), error.code, as_json=as_json)
-    except TokenizerError as error:
-        return _refuse(sentence(text, f"tokenizer_error.{error.code}", error.params), error.code, as_json=as_json)
-    except DatasetError as error:
-        return _refuse(sentence(text, f"dataset_error.{error.code}", error.params), error.code, as_json=as_json)
-    except InvalidPlan as error:
-        return _refuse(
-            " ".join(invalid_sentence(text, problem) for problem in error.problems), "invalid_value", as_json=as_json
-        )
+        results = [check_task(task, settings) for task in read_plan(path)]
+    except REFUSALS as error:
+        return _refuse(*refusal(error, text), as_json=as_json)
     if as_json:
         _print_json([_as_data(*result, text=text) for result in results])
     else:
@@ -78,10 +72,27 @@ def check_experiment(path: Path, *, settings: Settings, as_json: bool, text: Tex
     return int(any(is_refused(findings) for _, _, findings in results))
 
 
+def refusal(error: Exception, text: Texts) -> tuple[str, str]:
+    """One of REFUSALS in a sentence, and its code."""
+    match error:
+        case PlanFileError():
+            return text(f"plan_file.{error.code}", **error.values), error.code
+        case CheckpointError():
+            return sentence(text, f"checkpoint.{error.code}", error.params), error.code
+        case TokenizerError():
+            return sentence(text, f"tokenizer_error.{error.code}", error.params), error.code
+        case DatasetError():
+            return sentence(text, f"dataset_error.{error.code}", error.params), error.code
+        case InvalidPlan():
+            return " ".join(invalid_sentence(text, problem) for problem in error.problems), "invalid_value"
+    raise error
+
+
 Checked = tuple[Plan, Estimate, tuple[Finding, ...]]
 
 
-def _check_task(task: PlanFile, settings: Settings) -> Checked:
+def check_task(task: PlanFile, settings: Settings) -> Checked:
+    """The plan of a task, reckoned and reviewed. Raises one of REFUSALS."""
     checkpoint = task.checkpoint(settings.models_folder)
     report = check(task.dataset, name=task.dataset.name)
     missing = [name for name in report.placeholders if name not in task.fills]
@@ -89,9 +100,16 @@ def _check_task(task: PlanFile, settings: Settings) -> Checked:
         raise PlanFileError("unfilled", names=", ".join(missing))
     fills = kept(report.placeholders) | dict(task.fills)
     tokens = measure(task.dataset, report, ChatTokenizer.from_checkpoint(checkpoint), fills=fills)
-    facts = Facts(model=inspect_checkpoint(checkpoint), data=tokens, machine=find_machine(settings.home))
+    facts = Facts(model=inspect_checkpoint(checkpoint), data=tokens, machine=_machine(task, settings))
     plan = make_plan(task.preset, task.values, facts)
     return plan, estimate(plan.spec, facts), review(plan.spec, facts, max_lora_rank=LARGEST_LORA_RANK)
+
+
+def _machine(task: PlanFile, settings: Settings) -> Machine:
+    """The one that the task trains on. Raises PlanFileError where its place is none of those configured."""
+    places = read_places(settings)
+    place = task.find_place(places)
+    return machine_of(place) if place else find_machine(settings.home)
 
 
 def _plan_lines(plan: Plan, foreseen: Estimate, findings: tuple[Finding, ...], *, text: Texts) -> list[str]:

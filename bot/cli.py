@@ -25,9 +25,11 @@ app = typer.Typer(
 )
 dataset = typer.Typer(help="Data sets.", no_args_is_help=True)
 experiment = typer.Typer(help="Plans of experiments.", no_args_is_help=True)
+slack = typer.Typer(help="The Slack app.", no_args_is_help=True)
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(dataset, name="dataset")
 app.add_typer(experiment, name="experiment")
+app.add_typer(slack, name="slack")
 app.add_typer(database, name="db")
 
 Home = Annotated[Path | None, typer.Option(help="Where everything is kept; default ~/.tunesmith, or TUNESMITH_HOME.")]
@@ -97,6 +99,37 @@ def parameters(as_json: AsJson = False) -> None:
     from bot.checks import list_parameters
 
     list_parameters(as_json=as_json, text=terminal_texts())
+
+
+@app.command()
+def manifest(
+    plan: Annotated[Path, typer.Argument(help="A YAML file, as `tunesmith experiment check` takes it.")],
+    place: Annotated[
+        str | None, typer.Option(help="One of several places; default: the plan's, else the first.")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Print as YAML what would be sent to the Kubernetes cluster for a plan; no cluster is needed for it."""
+    from bot.manifests import print_manifest
+
+    raise typer.Exit(print_manifest(plan, place=place, settings=read_settings(home=home), text=terminal_texts()))
+
+
+@slack.command("manifest")
+def slack_manifest(
+    address: Annotated[
+        str | None, typer.Option(help="The server's public address, for HTTP; without it the app uses Socket Mode.")
+    ] = None,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="To be installed in several workspaces, by its install page.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the app's manifest, to be pasted where Slack asks for one when an app is made."""
+    from bot.slack.manifest import as_json_text, as_yaml, manifest
+
+    content = manifest(address=address, is_distributed=distributed)
+    typer.echo(as_json_text(content) if as_json else as_yaml(content), nl=False)
 
 
 @database.command("upgrade")

@@ -46,6 +46,7 @@ COMMANDS = tuple(
         ("deploy", "rocket", "models"),
         ("undeploy", "power-off", "models"),
         ("services", "server", "models"),
+        ("key", "key-round", "models"),
         ("chat", "message-circle", "chat"),
         ("base", "circle", "chat"),
         ("tuned", "circle-dot", "chat"),

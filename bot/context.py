@@ -50,6 +50,9 @@ class Context:
     """What this turn said, to be shown after the commit."""
     afterwards: list[Callable[[], Awaitable[bool]]] = field(default_factory=list)
     """What is done after the commit and the showing (a model's streamed answer); False when it failed."""
+    is_talk: bool = False
+    """Whether a model is asked and nothing is wished for: the loops, whose passes would cost the answer's first word
+    some ms, have nothing to do."""
     has_failed: bool = False
     """Whether the turn could not do what was asked: a terminal's exit code says so."""
 

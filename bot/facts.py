@@ -120,9 +120,10 @@ class _Count:
             version = await session.get_one(DatasetVersion, self.version_id)
             model = await session.get_one(Model, self.model_id)
         report = DatasetReport.from_json(version.report)
-        path = data_file(world.artifacts.local_path(version.artifact))
+        path = data_file(await world.artifacts.fetch(version.artifact))
+        checkpoint = await world.folder_of(model)
         try:
-            result = await asyncio.to_thread(_count, path, report, world.folder_of(model), model.name, self.fills)
+            result = await asyncio.to_thread(_count, path, report, checkpoint, model.name, self.fills)
         except (TokenizerError, DatasetError) as error:
             prefix = "tokenizer_error" if isinstance(error, TokenizerError) else "dataset_error"
             log.info("dataset.uncountable", version=version.id, model=model.id, code=error.code)

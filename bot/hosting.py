@@ -1,38 +1,78 @@
 """Rows -> what a model server is asked to be."""
 
 from bot.world import World
-from serving.services import HostSpec
+from serving.services import AdapterRef, HostSpec
 from serving.vllm_command import VLLM_LORA_RANKS
 from storage.models import Host, Model
 from storage.states import ModelKind
 from training.checkpoints import CheckpointFacts
+
+STREAMS_CPU = 8
+STREAMS_GPU = 64
+"""Answers that one replica gives at once, where nothing else is set; more only make each other slow."""
 
 LONGEST_CONTEXT_CPU = 8192
 LONGEST_CONTEXT_GPU = 32768
 """In tokens. Longer contexts of a model are left unused: their cache would not fit."""
 
 DEFAULT_LORA_RANK = 16
+DEFAULT_LORAS = 4
 
 LARGEST_LORA_RANK = VLLM_LORA_RANKS[-1]
 """What a plan may ask for: a host is started anew where an adapter needs a higher rank than it was started with."""
 
 
-def host_spec(world: World, host: Host, base: Model) -> HostSpec:
-    """The server that ``host`` wishes for."""
+async def host_spec(world: World, host: Host, base: Model) -> HostSpec:
+    """The server that ``host`` wishes for. Raises ArtifactError."""
+    asked = {name: value for name, value in host.settings.items() if value is not None}
     return HostSpec(
         id=host.id,
-        base_model=str(world.folder_of(base)),
+        base_model=str(await world.folder_of(base)),
         base_name=base.name,
-        context_tokens=context_tokens(world, base),
+        context_tokens=context_tokens(world, base, host.place),
         max_lora_rank=lora_rank_of(host),
-        gpus=min(1, len(world.machine.gpus)),
+        max_loras=int(asked.get("max_loras", DEFAULT_LORAS)),
+        gpus=int(asked.get("gpus", gpus_of(world, host.place))),
+        place=host.place,
+        artifact=artifact_of(base),
+        weights_bytes=CheckpointFacts.from_json(base.facts).size_bytes,
+        cpu=asked.get("cpu"),
+        memory_gib=asked.get("memory_gib"),
+        gpu_product=asked.get("gpu_product"),
+        instances=int(asked.get("instances", 1)),
+        queue=asked.get("queue"),
+        arguments=tuple(asked.get("arguments", ())),
+        about={"base": base.name},
     )
 
 
-def context_tokens(world: World, base: Model) -> int:
-    """How many tokens a chat with ``base``, or with what was tuned from it, may have."""
-    longest = LONGEST_CONTEXT_GPU if world.machine.gpus else LONGEST_CONTEXT_CPU
+def gpus_of(world: World, place: str) -> int:
+    """Cards of a model server in a place, where nothing else is asked for."""
+    serving = world.serving(place)
+    if serving is None:
+        return min(1, len(world.machine.gpus))
+    return 0 if serving.build == "cpu" else serving.gpus
+
+
+def context_tokens(world: World, base: Model, place: str = "") -> int:
+    """How many tokens a chat with ``base``, or with what was tuned from it, may have where it is served."""
+    longest = LONGEST_CONTEXT_GPU if gpus_of(world, place) else LONGEST_CONTEXT_CPU
     return min(longest, CheckpointFacts.from_json(base.facts).context_tokens)
+
+
+def streams_per_replica(world: World, place: str) -> int:
+    """How many answers one replica gives at once; others wait for a place."""
+    return world.settings.streams_per_replica or (STREAMS_GPU if gpus_of(world, place) else STREAMS_CPU)
+
+
+def artifact_of(model: Model) -> str | None:
+    """Where a model lies below the artifact root; None: elsewhere on this disk."""
+    return model.source.removeprefix("artifact:") if model.source.startswith("artifact:") else None
+
+
+async def adapter_ref(world: World, model: Model) -> AdapterRef:
+    """What is loaded for a tuned model. Raises ArtifactError."""
+    return AdapterRef(model_id=model.id, folder=str(await world.folder_of(model)), artifact=artifact_of(model))
 
 
 def lora_rank_of(host: Host) -> int:

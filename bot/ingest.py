@@ -1,7 +1,6 @@
 """A file that came with a turn becomes a checked, stored data set version, before the turn's transaction."""
 
 import asyncio
-import errno
 import shutil
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -11,9 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.names import bare_file_name
-from bot.turns import Upload
+from bot.turns import Upload, UploadBroken
 from bot.world import World
-from storage.artifacts import Stored, TooLarge
+from storage.artifact_errors import NoRoom, StoreUnavailable, TooLarge
+from storage.artifacts import Stored
 from storage.models import Dataset, DatasetVersion, new_id
 from training.datasets import DatasetError, DatasetReport, Problem, check, suggest_name
 from training.datasets.names import FALLBACK
@@ -46,6 +46,11 @@ async def ingest(world: World, upload: Upload) -> Ingested:
         _require_room(world, upload.size_bytes or 0)
         stored = await _store(world, name, upload)
         return await _check(world, name, stored)
+    except NoRoom:
+        return Ingested(file_name=name, error="upload.no_room")
+    except StoreUnavailable as error:
+        log.warning("upload.not_stored", error=str(error))
+        return Ingested(file_name=name, error="artifact_error.unavailable", error_values=(("detail", str(error)),))
     except DatasetError as error:
         log.info("dataset.refused", code=error.code)
         return Ingested(file_name=name, error=f"dataset_error.{error.code}", error_values=tuple(error.params.items()))
@@ -66,7 +71,8 @@ def _require_room(world: World, size_bytes: int) -> None:
     limit = world.settings.max_upload_bytes
     if size_bytes > limit:
         raise _Refused("upload.too_large", limit_bytes=limit)
-    folder = world.settings.artifacts_root
+    # What goes to a bucket comes back to this disk to be checked.
+    folder = world.artifacts.disk or world.settings.home
     while not folder.exists():
         folder = folder.parent
     if shutil.disk_usage(folder).free < size_bytes + SPARE_BYTES:
@@ -79,10 +85,8 @@ async def _store(world: World, name: str, upload: Upload) -> Stored:
         return await world.artifacts.keep_stream("datasets", _stored_name(name), upload.chunks, max_bytes=limit)
     except TooLarge as error:
         raise _Refused("upload.too_large", limit_bytes=error.limit_bytes) from error
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise _Refused("upload.no_room") from error
+    except UploadBroken as broken:
+        raise _Refused(broken.code, problems=(), **broken.values) from broken
 
 
 def _stored_name(name: str) -> str:
@@ -97,9 +101,10 @@ async def _check(world: World, name: str, stored: Stored) -> Ingested:
         )
     if known:
         return Ingested(file_name=name, version_id=known.id)
-    folder = stored.key.rpartition("/")[0]
+    folder, _, file = stored.key.rpartition("/")
     try:
-        report = await asyncio.to_thread(check, world.artifacts.local_path(stored.key), name=name)
+        path = await world.artifacts.fetch(folder) / file
+        report = await asyncio.to_thread(check, path, name=name)
         if not report.rows:
             raise _Refused("upload.no_good_rows", n=report.bad_rows, problems=report.problems)
     except (DatasetError, _Refused):

@@ -16,7 +16,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from bot.settings import Settings
 
 SECRET_NAMES = re.compile(r"token$|secret|password|api_?key|authorization|cookie|credential", re.IGNORECASE)
-SECRET_TEXT = re.compile(r"(?i)\b(bearer\s+|(?:api_?key|token|secret|password)=)[^\s&\"']+")
+SECRET_TEXT = re.compile(r"(?i)\b(bearer\s+|(?:api_?key|token|secret|password)=|xox[a-z.]*-|xapp-)[^\s&\"']+")
 LONGEST_VALUE = 300
 FILE_BYTES = 10_000_000
 KEPT_FILES = 3

@@ -6,6 +6,7 @@
     base_model: smollm2-135m-instruct    # of the home's models, or a folder
     dataset: support.jsonl               # beside this file
     preset: quick
+    place: beijing                       # of several places; without it, the first
     learning_rate: 1e-4
     fill.name: Nova
     tasks:
@@ -13,7 +14,7 @@
       - lora_rank: 16
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from rapidfuzz import process
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from training.places import ClusterPlace
 from training.presets import InvalidPlan, Preset
 from training.spec import PARAMETERS, InvalidValue, Value, parse_value
 
-KEYS = ("experiment", "base_model", "dataset", "preset", "deploy")
+KEYS = ("experiment", "base_model", "dataset", "place", "preset", "deploy")
 """What a plan holds besides parameters, fills and tasks."""
 
 
@@ -42,8 +44,12 @@ class PlanFileError(Exception):
 class PlanFile:
     """One task of a plan's file."""
 
+    experiment: str
+    """Its name; the data set's where the file gives none."""
     base_model: str
     dataset: Path
+    place: str | None
+    """By name; none: the first one, or this machine."""
     preset: Preset
     values: Mapping[str, Value]
     fills: Mapping[str, str]
@@ -56,6 +62,17 @@ class PlanFile:
             if (folder / "config.json").is_file():
                 return folder
         raise PlanFileError("no_model", name=self.base_model)
+
+    def find_place(self, places: Sequence[ClusterPlace]) -> ClusterPlace | None:
+        """The plan's one of ``places``; the first where it names none, None where there are none."""
+        if self.place is None:
+            return next(iter(places), None)
+        if not places:
+            raise PlanFileError("no_places", name=self.place)
+        for place in places:
+            if place.name == self.place:
+                return place
+        raise PlanFileError("no_place", name=self.place, names=", ".join(place.name for place in places))
 
 
 def read_plan(path: Path) -> tuple[PlanFile, ...]:
@@ -100,8 +117,10 @@ def _task(entries: dict[str, Any], folder: Path) -> PlanFile:
     if preset not in list(Preset):
         raise PlanFileError("no_preset", preset=preset, presets=", ".join(Preset))
     return PlanFile(
+        experiment=str(entries.get("experiment") or Path(str(entries["dataset"])).stem),
         base_model=str(entries["base_model"]),
         dataset=_dataset(folder / Path(str(entries["dataset"])).expanduser()),
+        place=str(entries["place"]) if entries.get("place") else None,
         preset=Preset(preset),
         values=_values(entries),
         fills=fills,

@@ -12,12 +12,13 @@ from weakref import WeakValueDictionary
 import structlog
 from langchain_core.messages import BaseMessage
 
-from bot.addresses import Addresses, NotReadyError
 from bot.context import say
 from bot.delivery import Delivery
 from bot.hosting import context_tokens
 from bot.replies import BODIES, Answer, Choice, Reply
-from bot.serving_problems import error_sentence
+from bot.routing import Lease, NotReadyError, Routes, Target, Waiting
+from bot.serving_problems import error_sentence, not_ready_sentence, waiting_sentence
+from bot.sightings import Known
 from bot.talks import Talk, find_talk, history
 from bot.texts import texts
 from bot.tokenizers import Tokenizers
@@ -25,9 +26,10 @@ from bot.turns import ThreadRef
 from bot.world import World
 from serving.chat import ChatRequest, bounded, stream_answer, trim
 from serving.sampling import SamplingValue
-from serving.services import AdapterMissing, Address, ServerUnavailable, ServingError
-from storage.models import Message, Model, Thread, now
-from storage.states import MessageState
+from serving.services import AdapterMissing, ServerUnavailable, ServingError
+from storage.artifact_errors import ArtifactError
+from storage.models import Message, Thread
+from storage.threads import note_growing
 from training.tokens import TokenizerError
 
 log = structlog.get_logger(__name__)
@@ -58,8 +60,8 @@ class Speaking:
     def __init__(self, world: World, delivery: Delivery) -> None:
         self._world = world
         self._delivery = delivery
-        self.addresses = Addresses(world)
-        self._tokenizers = Tokenizers()
+        self.routes = Routes(world)
+        self.tokenizers = Tokenizers()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._streams: dict[str, asyncio.Task[None]] = {}
         """Thread id -> what is streaming there."""
@@ -87,6 +89,11 @@ class Speaking:
                 speech = await self._begin(message_id)
                 return await self._speak(speech) if speech else False
 
+    def note(self, talk: Talk, *, read_at: float) -> None:
+        """A talk was just read: the way to its service needs no other look at the rows."""
+        known = Known(service=talk.service, model=talk.model, base=talk.base, host=talk.host)
+        self.routes.sightings.note(known, read_at=read_at)
+
     async def tell(self, thread_id: str, reply: Reply) -> None:
         """Say something in a transaction of its own, and show it."""
         async with self._world.store.transaction() as session:
@@ -99,10 +106,14 @@ class Speaking:
         """Show what was said in somebody's own transaction."""
         await self._delivery.deliver(message_ids)
 
+    async def show_once(self, message: Message, thread: Thread, reply: Reply) -> bool:
+        """Show over a message what is kept nowhere; False where it could not be shown."""
+        return await self._delivery.show_once(thread, message.id, reply)
+
     async def show_growing(self, message: Message, thread: Thread, reply: Reply) -> None:
         """Show a state of a message that goes on growing."""
         ref = ThreadRef(face=thread.face, key=thread.face_key)
-        await self._delivery.show(ref, reply, message_id=message.id, shown_as=message.shown_as)
+        await self._delivery.grow(ref, reply, message_id=message.id, shown_as=message.shown_as)
 
     @contextmanager
     def holding(self, message_id: str) -> Iterator[None]:
@@ -117,18 +128,16 @@ class Speaking:
 
     async def request(
         self,
-        base: Model,
-        name: str,
+        asked: Lease | Target,
         messages: Sequence[BaseMessage],
         *,
         system: str | None,
         sampling: Mapping[str, SamplingValue],
-        address: Address,
     ) -> ChatRequest:
-        """What vLLM is asked: the newest messages that fit. Raises ChatTooLong, TokenizerError."""
-        context = context_tokens(self._world, base)
+        """What vLLM is asked: the newest messages that fit. Raises ChatTooLong, TokenizerError, ArtifactError."""
+        context = context_tokens(self._world, asked.base, asked.place)
         limits = bounded(sampling, context_tokens=context)
-        tokenizer = await self._tokenizers.of(self._world.folder_of(base))
+        tokenizer = await self.tokenizers.of(await self._world.folder_of(asked.base))
         fit = partial(
             trim,
             messages,
@@ -140,9 +149,10 @@ class Speaking:
         # A short conversation is counted sooner than a thread is found for it.
         is_short = sum(len(message.text) for message in messages) + len(system or "") < SHORT_CHARACTERS
         fitting = fit() if is_short else await asyncio.to_thread(fit)
-        return ChatRequest(address=address, model=name, messages=fitting, sampling=limits)
+        return ChatRequest(address=asked.address, model=asked.model, messages=fitting, sampling=limits)
 
     async def _begin(self, message_id: str) -> _Speech | None:
+        read_at = time.monotonic()
         async with self._world.store.reading() as session:
             message = await session.get(Message, message_id)
             thread = await session.get(Thread, message.thread_id) if message else None
@@ -156,6 +166,7 @@ class Speaking:
         if talk is None or not messages:
             await self.finish(message, replace(reply, state="failed", note=texts(thread.language)("chat.gone")))
             return None
+        self.note(talk, read_at=read_at)
         return _Speech(message=message, talk=talk, messages=messages, reply=reply)
 
     async def _speak(self, speech: _Speech) -> bool:
@@ -186,12 +197,14 @@ class Speaking:
                 raise
             return _ended(speech, "stopped", text("chat.stopped"))
         except NotReadyError as error:
-            return self._failed(speech, str(error))
+            return self._failed(speech, not_ready_sentence(text, error))
         except ServingError as error:
             log.info("answer.failed", message=speech.message.id, error=str(error))
             return self._failed(speech, error_sentence(text, error))
         except TokenizerError as error:
             return self._failed(speech, text(f"tokenizer_error.{error.code}", **error.params))
+        except ArtifactError as error:
+            return self._failed(speech, text(f"artifact_error.{error.code}", detail=str(error)))
         except Exception:
             log.exception("answer.bug", message=speech.message.id)
             return self._failed(speech, text("error.bug"))
@@ -205,55 +218,58 @@ class Speaking:
     async def _stream(self, speech: _Speech) -> None:
         """Wait for the server where that is needed, then stream; once more where it fails before the first token."""
         for is_last in (False, True):
-            address = await self.addresses.wait_for(speech.talk, lambda note: self._show_waiting(speech, note))
-            talk = speech.talk
-            request = await self.request(
-                talk.base,
-                talk.served_name,
-                speech.messages,
-                system=talk.system,
-                sampling=talk.sampling,
-                address=address,
-            )
             try:
-                await self._pump(speech, request)
+                await self._stream_once(speech)
                 return
             except (ServerUnavailable, AdapterMissing):
-                self.addresses.forget(talk.service.host_id)
                 if is_last or speech.text:
                     raise
                 log.info("answer.retried", message=speech.message.id)
                 await asyncio.sleep(SECONDS_BEFORE_RETRY)
 
-    async def _pump(self, speech: _Speech, request: ChatRequest) -> None:
+    async def _stream_once(self, speech: _Speech) -> None:
+        talk = speech.talk
+        async with self.routes.lease(
+            talk.service.id,
+            asks_base=talk.is_base,
+            sticky=speech.message.thread_id,
+            waiting=lambda waiting: self._show_waiting(speech, waiting),
+        ) as lease:
+            request = await self.request(lease, speech.messages, system=talk.system, sampling=talk.sampling)
+            try:
+                await self._pump(speech, request, lease)
+            except (ServerUnavailable, AdapterMissing):
+                lease.broken()
+                raise
+
+    async def _pump(self, speech: _Speech, request: ChatRequest, lease: Lease) -> None:
         async with aclosing(stream_answer(request)) as pieces:
             async for piece in pieces:
+                lease.saw()
                 speech.text += piece
                 if time.monotonic() - speech.shown_at >= SECONDS_BETWEEN_SHOWINGS:
                     speech.shown_at = time.monotonic()
                     await self._show(speech, _grown(speech))
             speech.finish_reason = pieces.finish_reason
 
-    async def _show_waiting(self, speech: _Speech, note: str) -> None:
+    async def _show_waiting(self, speech: _Speech, waiting: Waiting) -> None:
+        note = waiting_sentence(texts(speech.talk.language), waiting)
         if note != speech.reply.note:
             speech.reply = replace(speech.reply, note=note)
             await self._show(speech, speech.reply)
 
     async def _show(self, speech: _Speech, reply: Answer) -> None:
         message = speech.message
-        await self._delivery.show(speech.talk.thread, reply, message_id=message.id, shown_as=message.shown_as)
+        await self._delivery.grow(speech.talk.thread, reply, message_id=message.id, shown_as=message.shown_as)
 
     async def _beat(self, message_id: str) -> None:
         while True:
             await asyncio.sleep(SECONDS_BETWEEN_SAVINGS)
             speech = self._partial.get(message_id)
+            body = BODIES.dump_python(_grown(speech), mode="json") if speech else None
             async with self._world.store.transaction() as session:
-                row = await session.get(Message, message_id)
-                if row is None or row.state is not MessageState.STREAMING:
+                if not await note_growing(session, message_id, body):
                     return
-                row.updated_at = now()
-                if speech is not None:
-                    row.body = BODIES.dump_python(_grown(speech), mode="json")
 
     async def finish(self, message: Message, reply: Reply) -> None:
         """Say the last state of a message that was growing."""

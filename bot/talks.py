@@ -7,11 +7,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.hosting import host_model_id, served_name
 from bot.replies import BODIES, Answer, Said
 from bot.turns import ThreadRef
 from serving.sampling import SamplingValue
-from storage.models import Message, Model, Service, Thread
+from storage.models import Host, Message, Model, Service, Thread
 from storage.states import Role
 
 LONGEST_HISTORY = 400
@@ -26,17 +25,13 @@ class Talk:
     language: str
     service: Service
     model: Model
+    host: Host
     base: Model
     """The model that the host was started with."""
     is_base: bool
     """Whether the base model is asked."""
     system: str | None
     sampling: dict[str, SamplingValue]
-
-    @property
-    def served_name(self) -> str:
-        """VLLM's name of whoever is asked."""
-        return self.base.name if self.is_base else served_name(self.model)
 
 
 def conversation_key(service_id: str, speaker: str) -> str:
@@ -51,13 +46,15 @@ async def find_talk(session: AsyncSession, thread: Thread, conversation: str) ->
     if service is None:
         return None
     model = await session.get_one(Model, service.model_id)
+    host = await session.get_one(Host, service.host_id, populate_existing=True)
     is_base = speaker == "base"
     return Talk(
         thread=ThreadRef(face=thread.face, key=thread.face_key),
         language=thread.language,
         service=service,
         model=model,
-        base=await session.get_one(Model, host_model_id(model)),
+        host=host,
+        base=await session.get_one(Model, host.base_model_id),
         is_base=is_base,
         # The base model never saw the data's system prompt; the person's own goes to both.
         system=thread.system_prompt if is_base or thread.system_prompt is not None else model.system_prompt,

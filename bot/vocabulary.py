@@ -13,6 +13,7 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
     "dataset": ("dataset", "data set", "data", "训练数据集", "数据集"),
     "dataset_name": ("dataset_name", "数据集名称"),
     "base_model": ("base_model", "base model", "model", "基础模型", "模型"),
+    "place": ("place", "location", "部署位置", "位置"),
     "preset": ("preset", "how thorough", "预设", "训练程度", "程度"),
     "bad_rows": ("bad_rows", "bad rows", "坏行", "问题行"),
     "deploys": ("deploy", "deploys", "deployment", "部署"),
@@ -48,6 +49,9 @@ SHORT_NAMES: Mapping[str, tuple[str, ...]] = {
     "quantization": ("quant", "quantisation", "量化"),
     "rope_scaling": ("rope",),
 }
+
+ANYWAY = frozenset({"anyway", "仍然", "仍要", "仍然部署", "照样", "强制"})
+"""Said behind a model's name: deploy it though its answers do not end."""
 
 PRESET_WORDS: Mapping[Preset, tuple[str, ...]] = {
     Preset.QUICK: ("quick", "fast", "quick look", "快速", "快速试跑", "快"),

@@ -1,32 +1,44 @@
 """Builds everything from the settings. Nothing is built at import."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
 from bot.assistant import Assistant
 from bot.commands import Handler
 from bot.delivery import Delivery
-from bot.dialogs import chat, dataset, deploy, experiment, general, models, runs
+from bot.dialogs import chat, dataset, deploy, experiment, general, keys, models, runs, services
 from bot.faces import Face
 from bot.locks import loops_lock
+from bot.places import read_places
 from bot.reconcile import Loops, is_under_way, register_prepared
+from bot.routing import Routes
+from bot.secret import read_secret
 from bot.settings import Settings
 from bot.speaking import Speaking
+from bot.stopping import CannotGoOnError
+from bot.tokenizers import Tokenizers
 from bot.turns import ThreadRef
 from bot.world import World
+from serving.kubernetes import KubernetesVllm
 from serving.services import ModelServer
+from serving.several import SeveralServers
 from serving.vllm_local import LocalVllm
 from storage.artifacts import Artifacts
 from storage.migrations import upgrade
 from storage.store import Store
 from storage.threads import find_thread
+from training.cluster import Unreachable
+from training.kubernetes import KubernetesRuns
 from training.local import LocalRuns
 from training.machine import find_machine
+from training.places import ClusterPlace
 from training.runs import RunBackend
+from training.several import SeveralPlaces
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +53,9 @@ HANDLERS: dict[str, Handler] = {
     "retry": runs.retry,
     "models": models.list_or_add,
     "deploy": deploy.deploy,
-    "undeploy": deploy.undeploy,
-    "services": deploy.services,
+    "undeploy": services.undeploy,
+    "services": services.list_,
+    "key": keys.keys,
     "chat": chat.choose,
     "base": chat.base,
     "tuned": chat.tuned,
@@ -67,6 +80,9 @@ class Application:
     delivery: Delivery
     loops: Loops
     faces: dict[str, Face]
+    routes: Routes
+    """From services to the replicas that answer: one for all that this process asks."""
+    tokenizers: Tokenizers
 
     async def is_busy(self, thread: ThreadRef) -> bool:
         """Whether anything of a thread is still under way: a run, a service, an answer, something to show."""
@@ -86,6 +102,7 @@ class Application:
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
+            await self.delivery.close()
 
     async def _reconcile(self) -> None:
         lock = loops_lock(self.settings)
@@ -102,32 +119,76 @@ class Application:
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Application]:
-    """The application on this machine: trainings and vLLM as local processes."""
-    runs_backend = LocalRuns(
-        artifacts_root=settings.artifacts_root,
-        python=settings.training_python,
-        threads=settings.threads,
-    )
-    servers = LocalVllm(folder=settings.hosts_folder, python=settings.serving_python)
-    async with assemble(settings, runs=runs_backend, servers=servers) as application:
-        yield application
+    """The application with the engines that the settings name: trainings and vLLM here, or in a cluster."""
+    places = read_places(settings)
+    with ExitStack() as open_ones:
+        # Finding a way to a cluster may take a moment (a command of the kubeconfig that gives a token).
+        runs = await asyncio.to_thread(_open_runs, places, settings, open_ones)
+        servers = await asyncio.to_thread(_open_servers, places, settings, open_ones)
+        async with assemble(settings, runs=runs, servers=servers, places=places) as application:
+            yield application
+
+
+def _open_runs(places: Sequence[ClusterPlace], settings: Settings, open_ones: ExitStack) -> RunBackend:
+    """The backend of all places, closed with ``open_ones``. A cluster that is away is no error: it is asked again."""
+    if not places:
+        return LocalRuns(Path(settings.artifacts_root), settings.training_python, threads=settings.threads)
+    backends = {place.name: open_ones.enter_context(closing(connect(place, settings))) for place in places}
+    if len(places) == 1:
+        return backends[places[0].name]
+    return open_ones.enter_context(closing(SeveralPlaces(backends, default=places[0].name)))
+
+
+def _open_servers(places: Sequence[ClusterPlace], settings: Settings, open_ones: ExitStack) -> ModelServer:
+    """The model servers of all places that serve, closed with ``open_ones``; this machine's where none does."""
+    secret = read_secret(settings.secret_path).encode()
+    servers = {
+        place.name: open_ones.enter_context(closing(connect_servers(place, settings, secret)))
+        for place in places
+        if place.serving
+    }
+    if not servers:
+        local = LocalVllm(folder=settings.hosts_folder, python=settings.serving_python)
+        return open_ones.enter_context(closing(local))
+    return SeveralServers(servers) if len(servers) > 1 else next(iter(servers.values()))
+
+
+def connect_servers(place: ClusterPlace, settings: Settings, secret: bytes) -> KubernetesVllm:
+    """The model servers of a place. Raises CannotGoOnError where no way to its cluster is known."""
+    try:
+        return KubernetesVllm(place, settings.artifacts_root, secret=secret)
+    except Unreachable as error:
+        raise CannotGoOnError("find_cluster", place=place.name, problem=str(error)) from error
+
+
+def connect(place: ClusterPlace, settings: Settings) -> KubernetesRuns:
+    """The backend of a place. Raises CannotGoOnError where no way to its cluster is known."""
+    try:
+        return KubernetesRuns(place, settings.artifacts_root)
+    except Unreachable as error:
+        raise CannotGoOnError("find_cluster", place=place.name, problem=str(error)) from error
 
 
 @asynccontextmanager
-async def assemble(settings: Settings, *, runs: RunBackend, servers: ModelServer) -> AsyncIterator[Application]:
-    """The application over given engines, its database brought up to date."""
+async def assemble(
+    settings: Settings, *, runs: RunBackend, servers: ModelServer, places: Sequence[ClusterPlace] = ()
+) -> AsyncIterator[Application]:
+    """The application over given engines, its database brought up to date; ``places``: where trainings run, if not on
+    this machine."""
     settings.home.mkdir(parents=True, exist_ok=True)
     await upgrade(settings.database_url)
     store = Store(settings.database_url)
     woken = asyncio.Event()
+    machine = await asyncio.to_thread(find_machine)
     world = World(
         settings=settings,
         store=store,
-        artifacts=Artifacts(settings.artifacts_root),
+        artifacts=Artifacts(settings.artifacts_root, cache=settings.cache_folder),
         runs=runs,
         servers=servers,
-        machine=await asyncio.to_thread(find_machine),
+        machine=machine,
         wake=woken.set,
+        places={place.name: place for place in places},
     )
     await register_prepared(world)
     faces: dict[str, Face] = {}
@@ -141,6 +202,9 @@ async def assemble(settings: Settings, *, runs: RunBackend, servers: ModelServer
             delivery=delivery,
             loops=Loops(world, delivery, speaking, woken=woken),
             faces=faces,
+            routes=speaking.routes,
+            tokenizers=speaking.tokenizers,
         )
     finally:
+        await speaking.routes.close()
         await store.close()

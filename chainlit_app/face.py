@@ -1,6 +1,6 @@
 """The web's face: shows messages in every open page of their thread."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from chainlit.server import sio
 from chainlit.session import WebsocketSession, ws_sessions_id
@@ -16,6 +16,8 @@ class WebFace:
     While an answer grows, a page that has its beginning gets the new words only.
     """
 
+    is_remote: ClassVar[bool] = False
+
     def __init__(self) -> None:
         self._sent: dict[str, dict[str, str]] = {}
         """Of answers that grow: message id -> socket id -> the text that page has."""
@@ -28,6 +30,10 @@ class WebFace:
         if not drawing.step["streaming"]:
             self._sent.pop(message_id, None)
         return message_id
+
+    async def grow(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
+        """Draw a growing reply: a page takes every state."""
+        await self.show(thread, reply, message_id=message_id, shown_as=shown_as)
 
     async def show_said(self, thread_key: str, said: Said, *, message_id: str) -> None:
         """Draw what a person said, in the page where they said it as in the others."""

@@ -32,9 +32,18 @@ POLICY = "; ".join(
 class Guard:
     """Refuses what does not come from this server's own pages, and sends the content policy with every answer."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: Iterable[str], open_path: str | None = None, key_path: str | None = None
+    ) -> None:
+        """``open_path``: what is below it proves itself who calls, from wherever (Slack signs its requests).
+
+        ``key_path``: what is below it needs a key, whatever name the server is called by; foreign pages have no
+        business there either.
+        """
         self._app = app
         self._hosts = frozenset(hosts)
+        self._open_path = open_path
+        self._key_path = key_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may come in."""
@@ -42,7 +51,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if not self._may_come_in(headers):
+        is_open = self._open_path is not None and scope["path"].startswith(self._open_path)
+        if not is_open and not self._may_come_in(scope["path"], headers):
             await _refuse(scope, receive, send)
             return
         host = headers.get("host", "")
@@ -58,9 +68,10 @@ class Guard:
 
         await self._app(scope, receive, send_with_policy)
 
-    def _may_come_in(self, headers: Headers) -> bool:
+    def _may_come_in(self, path: str, headers: Headers) -> bool:
         host = headers.get("host", "")
-        if (urlsplit(f"//{host}").hostname or "") not in self._hosts:
+        needs_key = self._key_path is not None and path.startswith(self._key_path)
+        if not needs_key and (urlsplit(f"//{host}").hostname or "") not in self._hosts:
             return False
         origin = headers.get("origin")
         return origin is None or urlsplit(origin).netloc == host

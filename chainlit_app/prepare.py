@@ -6,11 +6,11 @@ Nothing is ever written into the current directory.
 import json
 import logging
 import os
-import secrets
 import shutil
 from hashlib import sha256
 from pathlib import Path
 
+from bot.secret import read_secret
 from bot.settings import Settings
 from bot.texts import Texts, texts
 from chainlit_app.lean import leave_out_tracing
@@ -85,15 +85,6 @@ def make_public(folder: Path) -> None:
     (elements / "common.jsx").unlink()
     for element in elements.glob("*.jsx"):
         element.write_text(common + element.read_text(encoding="utf-8"), encoding="utf-8")
-
-
-def read_secret(path: Path) -> str:
-    """The key that signs sessions, made at the first start and readable by its owner alone."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(48), encoding="ascii")
-    return path.read_text(encoding="ascii")
 
 
 def translation(language: str) -> dict[str, object]:

@@ -9,10 +9,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 import uvicorn
+from fastapi import APIRouter
 from starlette.types import ASGIApp
 
 from bot.cli import terminal_texts
+from bot.garbage import keep_what_is_there
+from bot.openai_api.site import openai_api
 from bot.settings import Settings
+from bot.slack import slack_of
 from bot.stopping import CannotGoOnError
 from bot.wiring import Application, build
 from chainlit_app.prepare import prepare
@@ -35,18 +39,25 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     with listen(settings) as listener:
-        async with build(settings) as application, site_of(application) as site:
+        # Any free port was asked for with 0: what is said of the address says the one that it became.
+        listening = settings.model_copy(update={"port": listener.getsockname()[1]})
+        async with (
+            build(listening) as application,
+            slack_of(application) as slack,
+            site_of(application, slack) as site,
+        ):
             await run(site, listener, lambda: _say_ready(address_of(listener)))
 
 
 def _say_ready(address: str) -> None:
+    keep_what_is_there()
     sys.stdout.write(terminal_texts()("web.ready", address=address) + "\n")
     sys.stdout.flush()
 
 
 @asynccontextmanager
-async def site_of(application: Application) -> AsyncIterator[ASGIApp]:
-    """The web site of an application, its face registered and its loops running."""
+async def site_of(application: Application, slack: APIRouter | None = None) -> AsyncIterator[ASGIApp]:
+    """The web site of an application, its face registered and its loops running; ``slack``: the routes of that face."""
     prepare(application.settings)
     # Chainlit reads its folder and its environment while it is imported.
     from chainlit_app.app import WebApp
@@ -58,8 +69,8 @@ async def site_of(application: Application) -> AsyncIterator[ASGIApp]:
     web.install()
     application.faces["web"] = face
     try:
-        async with application.running():
-            yield build_site(application)
+        async with openai_api(application) as api, application.running():
+            yield build_site(application, api, slack)
     finally:
         await web.close()
 
@@ -123,7 +134,8 @@ def stopping(server: uvicorn.Server) -> Iterator[None]:
 def listen(settings: Settings) -> Iterator[socket.socket]:
     """A socket on the settings' host and port. Raises CannotGoOnError(``use_port`` or ``take_port``)."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # Its protocol named, asyncio sends small pieces at once; else each may wait 40 ms for the one before (Nagle).
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))

@@ -5,13 +5,15 @@ from importlib.metadata import PackageNotFoundError, version
 import psutil
 import structlog
 from chainlit.server import app as chainlit_server
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
 from bot.locks import loops_lock
+from bot.metrics import metrics_router
+from bot.openai_api.site import PREFIX
 from bot.settings import LOCAL_HOSTS
 from bot.wiring import Application
 from chainlit_app import page, uploads
@@ -20,8 +22,11 @@ from chainlit_app.guard import Guard
 log = structlog.get_logger(__name__)
 
 
-def build_site(application: Application) -> ASGIApp:
-    """Everything that the server answers. Routes of ours come before Chainlit's of the same address."""
+def build_site(application: Application, api: ASGIApp, slack: APIRouter | None = None) -> ASGIApp:
+    """Everything that the server answers. Routes of ours come before Chainlit's of the same address.
+
+    ``api``: the endpoint for programs, below PREFIX; ``slack``: the routes of that face.
+    """
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @site.get("/health")
@@ -38,8 +43,13 @@ def build_site(application: Application) -> ASGIApp:
 
     site.include_router(page.router)
     site.include_router(uploads.upload_router(most_bytes=application.settings.max_upload_bytes))
+    site.include_router(metrics_router(application.world))
+    if slack is not None:
+        site.include_router(slack)
+    site.mount(PREFIX, api)
     site.mount("/", chainlit_server)
-    return Guard(site, hosts=LOCAL_HOSTS)
+    open_path = f"{slack.prefix}/" if slack is not None else None
+    return Guard(site, hosts=LOCAL_HOSTS, open_path=open_path, key_path=f"{PREFIX}/")
 
 
 def our_version() -> str:

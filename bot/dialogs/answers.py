@@ -7,7 +7,7 @@ from rapidfuzz import fuzz, process
 
 from bot.context import Context
 from bot.dialogs.dataset import problem_list
-from bot.dialogs.edits import LEAVE_OUT, filled, find_version, with_base_model, with_preset
+from bot.dialogs.edits import LEAVE_OUT, filled, find_version, with_base_model, with_place, with_preset
 from bot.dialogs.examples import EXAMPLE, example_version
 from bot.dialogs.form import FORM
 from bot.dialogs.questions import ADD_MODEL, ALL_PROBLEMS, KEEP, KEEP_OLD, USE_NEW, build_question, foresee
@@ -72,6 +72,8 @@ async def skip(context: Context, situation: Situation, step: str) -> Taken:
         return await take(context, situation, step, KEEP_OLD)
     if step == "base_model" and situation.models:
         return await take(context, situation, step, situation.models[0].name)
+    if step == "place" and situation.place:
+        return await take(context, situation, step, situation.place)
     if step == "preset":
         return await take(context, situation, step, (await foresee(context, situation)).recommended.value)
     raise Wrong(f"skip.{step.partition('.')[0]}")
@@ -123,6 +125,11 @@ async def _base_model(context: Context, situation: Situation, _: str, said: str)
     return Taken(situation=situation.with_draft(draft), answered=draft.base_model or "")
 
 
+async def _place(_: Context, situation: Situation, __: str, said: str) -> Taken:
+    draft = with_place(situation, said)
+    return Taken(situation=situation.with_draft(draft), answered=draft.place or "")
+
+
 async def _preset(context: Context, situation: Situation, _: str, said: str) -> Taken:
     draft = with_preset(situation, said)
     return Taken(
@@ -139,5 +146,6 @@ TAKERS: Mapping[str, Taker] = {
     "bad_rows": _bad_rows,
     "fill": _fill,
     "base_model": _base_model,
+    "place": _place,
     "preset": _preset,
 }

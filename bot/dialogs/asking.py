@@ -61,7 +61,12 @@ async def build(context: Context, situation: Situation, step: str, key: str) -> 
 
 async def close(context: Context, draft: Draft, answered: str) -> None:
     """Show the open question as answered: what it was answered with stands in place of its buttons."""
-    message = await find_message(context.session, context.thread.id, draft.open_key) if draft.open_key else None
+    await close_message(context, draft.open_key, answered)
+
+
+async def close_message(context: Context, key: str, answered: str) -> None:
+    """Show the question, form or review of that key as answered."""
+    message = await find_message(context.session, context.thread.id, key) if key else None
     if message is None:
         return
     body = BODIES.validate_python(message.body)

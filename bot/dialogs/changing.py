@@ -128,6 +128,7 @@ def value_of(context: Context, situation: Situation, name: str) -> str:
     return {
         "preset": text(f"preset.{draft.preset}") if draft.preset else "",
         "base_model": draft.base_model or "",
+        "place": draft.place or "",
         "experiment": draft.experiment or "",
         "deploys": text("deploys.yes" if draft.deploys else "deploys.no"),
         "bad_rows": text("bad_rows.left_out" if draft.leaves_out_bad_rows else "bad_rows.kept_asking"),

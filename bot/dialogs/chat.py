@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from bot.commands import Request
 from bot.context import Context
-from bot.dialogs.deploy import find_wanted
+from bot.dialogs.services import find_wanted
 from bot.hosting import is_adapter
 from bot.replies import BODIES, Answer, Choice, Comparison, ComparisonRow, Notice, Said, Text
 from bot.side_by_side import ask_both
@@ -17,6 +17,7 @@ from storage.states import MessageState, ServiceState, Wish
 
 _PAIR = re.compile(r"([A-Za-z_]+)\s*[=＝:：]\s*([^\s,，;；]+)")
 _RESET = frozenset({"reset", "default", "重置", "默认"})
+_WAITING = {ServiceState.LOADING: "loading", ServiceState.ASLEEP: "asleep", ServiceState.FAILED: "failed"}
 _NONE = frozenset({"none", "off", "无"})
 
 
@@ -45,6 +46,7 @@ async def speak(context: Context, question: str | None = None) -> None:
     )
     message = await context.reply(answer, conversation=conversation, state=MessageState.STREAMING)
     thread_id, message_id = context.thread.id, message.id
+    context.is_talk = True
     context.afterwards.append(lambda: context.speaking.speak(thread_id, message_id))
 
 
@@ -56,7 +58,7 @@ async def choose(context: Context, request: Request) -> None:
     context.thread.service_id, context.thread.speaker = service.id, "tuned"
     await context.reply(Notice(text=context.texts("chat.talking", name=service.name)))
     if service.state is not ServiceState.READY:
-        await context.reply(Notice(text=context.texts(f"chat.waiting.{service.state}")))
+        await context.reply(Notice(text=context.texts(f"chat.waiting.{_WAITING.get(service.state, 'starting')}")))
 
 
 async def base(context: Context, request: Request) -> None:

@@ -1,5 +1,6 @@
 """Changes to a plan by name: "epochs=4", a remedy's button, a word of the one-line form. Each is checked by itself."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from training.datasets import InvalidName, parse_name, suggest_name
 from training.spec import PARAMETERS, InvalidValue, parse_value
 
 LONGEST_FILL = 500
+LONGEST_MENTION = 80
+"""Of an answer that names a place among other words: a longer text says more than that."""
 
 YES = frozenset(("yes", "y", "true", "on", "1", "是", "要", "好", "开"))
 NO = frozenset(("no", "n", "false", "off", "0", "否", "不", "不要", "关"))
@@ -112,6 +115,28 @@ def with_base_model(situation: Situation, text: str) -> Draft:
     return situation.draft.changed(base_model=found)
 
 
+def with_place(situation: Situation, text: str) -> Draft:
+    """The draft with a place, by its name or its namespace, also among a few other words. Raises Wrong."""
+    wanted = fold(text.strip())
+    names = {fold(place.namespace): place.name for place in situation.world.places.values() if place.namespace}
+    names |= {name: name for name in situation.world.places}
+    if not names:
+        raise Wrong("place.none")
+    found = names.get(wanted) or _named_among(names, wanted)
+    if found is None:
+        raise Wrong("place.unknown", name=text.strip(), names=", ".join(situation.world.places))
+    return situation.draft.changed(place=found)
+
+
+def _named_among(names: Mapping[str, str], words: str) -> str | None:
+    """The one of ``names`` that a few words mention ("the one in beijing"); None where they say more, or two."""
+    if len(words) > LONGEST_MENTION or re.search(r"[=,;:，；、。]", words):
+        return None
+    mentioned = {name for name in names if re.search(rf"(?<![a-z0-9-]){re.escape(name)}(?![a-z0-9-])", words)}
+    found = {names[name] for name in mentioned}
+    return found.pop() if len(found) == 1 else None
+
+
 def with_preset(situation: Situation, text: str) -> Draft:
     """The draft with a preset, in words of either language. Raises Wrong."""
     words = {fold(word): preset for preset, all_words in PRESET_WORDS.items() for word in all_words}
@@ -139,6 +164,7 @@ def with_bad_rows(situation: Situation, text: str) -> Draft:
 
 SIMPLE: Mapping[str, Callable[[Situation, str], Draft]] = {
     "base_model": with_base_model,
+    "place": with_place,
     "preset": with_preset,
     "deploys": with_deploys,
     "bad_rows": with_bad_rows,
@@ -194,7 +220,11 @@ async def _check_experiment(context: Context, name: str) -> None:
         raise Wrong("experiment.taken", name=name)
 
 
+PLACE_NAMES = dict.fromkeys(("cluster", "namespace", "集群", "命名空间"), "place")
+"""The form's own names for a place. They stand in names of places too ("cluster-1"), so ``=`` must follow."""
+
+
 def placeholder_pairs(situation: Situation) -> Mapping[str, str]:
     """What ``name=Nova`` means besides the parameters: the fill of a placeholder, by its folded name."""
     names = situation.data.report.placeholders if situation.data else ()
-    return {fold(name): f"fill.{name}" for name in names}
+    return PLACE_NAMES | {fold(name): f"fill.{name}" for name in names}

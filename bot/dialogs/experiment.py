@@ -4,13 +4,13 @@ import re
 
 from bot.commands import Request
 from bot.context import Context
-from bot.dialogs import general
+from bot.dialogs import deploy_answers, general
 from bot.dialogs.answers import Taken, skip, take
 from bot.dialogs.asking import close, go_on, show_data
 from bot.dialogs.changing import edit, here, is_known, read, refuse, sentence_of, submit
 from bot.dialogs.form import FORM
 from bot.dialogs.opening import ask_again, begin
-from bot.dialogs.questions import previous_step
+from bot.dialogs.questions import RECOMMENDED, previous_step
 from bot.dialogs.situation import Situation, Wrong, load
 from bot.dialogs.start import start
 from bot.dialogs.wording import label, sentence
@@ -59,7 +59,7 @@ async def language(context: Context, request: Request) -> None:
     """``/language zh``: the open question is then asked again, in the new language."""
     before = context.thread.language
     await general.language(context, request)
-    if context.thread.language != before:
+    if context.thread.language != before and not await deploy_answers.ask_again(context):
         await ask_again(context)
 
 
@@ -120,7 +120,7 @@ async def _control(context: Context, situation: Situation, step: str, control: C
     elif control is Control.CHANGE and situation.data and situation.model:
         await close(context, situation.draft, context.texts("answered.again"))
         await go_on(context, situation, step=FORM)
-    elif control is Control.SKIP or (control is Control.DONE and step in {FORM, "base_model", "preset"}):
+    elif control is Control.SKIP or (control is Control.DONE and step in {FORM, *RECOMMENDED}):
         await _skip(context, situation, step)
     else:
         await _take(context, situation, step, context.turn.text)

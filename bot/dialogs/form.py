@@ -27,6 +27,9 @@ def plan_form(
     """The form; ``typed`` is what the person has entered, ``errors`` what is wrong with it, by field."""
     typed, errors = typed or {}, errors or {}
     sections = [_names(text, situation, proposal, typed, errors)]
+    if situation.places:
+        place = _place(text, situation, typed, errors)
+        sections.append(FormSection(title=text("plan.place"), fields=(place,)))
     for section in Section:
         fields = tuple(
             _field(text, parameter, typed.get(name, _prefilled(proposal, name)), errors.get(name, ""))
@@ -57,6 +60,9 @@ def form_edits(proposal: Proposal, situation: Situation, answers: Mapping[str, s
     deploys = answers.get("deploys", "")
     if deploys and deploys != _yes_no(situation.draft.deploys):
         edits.append(Edit(name="deploys", text=deploys))
+    place = answers.get("place", "").strip()
+    if place and place != situation.place:
+        edits.append(Edit(name="place", text=place))
     return edits
 
 
@@ -100,6 +106,18 @@ def _names(
         ),
     )
     return FormSection(title=text("review.section.after"), fields=fields)
+
+
+def _place(text: Texts, situation: Situation, typed: Mapping[str, str], errors: Mapping[str, str]) -> FormField:
+    return FormField(
+        name="place",
+        label=text("plan.place"),
+        value=typed.get("place", situation.place or ""),
+        help=text("what.place"),
+        kind="choice",
+        options=tuple(Choice(say=place.name, label=place.name) for place in situation.places),
+        error=errors.get("place", ""),
+    )
 
 
 def _field(text: Texts, parameter: Parameter, value: str, error: str) -> FormField:

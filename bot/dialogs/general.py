@@ -4,6 +4,7 @@ from bot.commands import COMMANDS, Request, nearest_command
 from bot.context import Context
 from bot.replies import Choice, Item, Listing, Notice, Text
 from bot.texts import LANGUAGES, nearest_language, texts
+from storage.artifact_errors import ArtifactError
 
 
 def starters(language: str) -> tuple[Choice, ...]:
@@ -50,7 +51,7 @@ async def language(context: Context, request: Request) -> None:
 
 async def new(context: Context, _: Request) -> None:
     """``/new``: forget the open plan and leave the service; runs and services go on."""
-    context.thread.draft = None
+    context.thread.draft = context.thread.deployment = None
     context.thread.service_id = None
     context.thread.system_prompt = None
     await context.reply(Text(markdown=context.texts("greeting"), choices=starters(context.thread.language)))
@@ -82,6 +83,12 @@ async def say_closed(context: Context) -> None:
 async def say_lost(context: Context) -> None:
     """Words that nothing waits for: what could be done here."""
     await context.reply(Text(markdown=context.texts("greeting"), choices=starters(context.thread.language)))
+
+
+async def say_no_files(context: Context, *, error: ArtifactError) -> None:
+    """The files that the turn needs cannot be had."""
+    words = context.texts(f"artifact_error.{error.code}", detail=str(error))
+    await context.refuse(Text(markdown=words, tone="bad"))
 
 
 async def say_bug(context: Context) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from bot.cards import model_card, model_line
 from bot.commands import Request
 from bot.context import Context
+from bot.dialogs.rights import may_manage
 from bot.reconcile.models import add_base, inspect_base
 from bot.replies import Choice, Item, Listing, Text, Tone
 from bot.texts import Texts
@@ -73,6 +74,8 @@ async def _add(context: Context, source: str) -> None:
     folder = _as_folder(source)
     if not source:
         await context.reply(Text(markdown=context.texts("models.how_to_add")))
+    elif not await may_manage(context):
+        return
     elif folder is not None:
         _add_folder(context, folder)
     elif _HUB_NAME.fullmatch(source):

@@ -7,6 +7,7 @@ from bot.context import Context
 from bot.dialogs.asking import ask, close, go_on, show_data
 from bot.dialogs.changing import edit, here, read, say_wrong
 from bot.dialogs.dataset import accepted_files
+from bot.dialogs.deploy_steps import put_aside
 from bot.dialogs.edits import Edited, apply_edits
 from bot.dialogs.examples import EXAMPLE, example_version
 from bot.dialogs.situation import Situation, load
@@ -20,6 +21,7 @@ from bot.replies import Notice
 
 async def begin(context: Context, request: Request) -> None:
     """``/finetune`` with anything after it, or a dropped file with or without words."""
+    await put_aside(context)
     draft = read_draft(context.thread)
     files = await accepted_files(context, request.files)
     is_command = context.turn.text.startswith("/")

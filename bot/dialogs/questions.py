@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from bot.context import Context
 from bot.dialogs.situation import Situation, planning_facts
-from bot.dialogs.wording import model_line, time_span
+from bot.dialogs.wording import model_line, place_line, time_span
 from bot.facts import Uncountable, kept_literally
 from bot.phrases import Control
 from bot.replies import Choice, Question
@@ -16,6 +16,7 @@ from storage.models import Dataset, Model
 from training.checkpoints import CheckpointFacts
 from training.estimate import Estimate, estimate
 from training.facts import Facts
+from training.places import ClusterPlace
 from training.presets import Preset, make_plan, recommend_preset
 
 ADD_MODEL = "add model"
@@ -25,6 +26,9 @@ ALL_PROBLEMS = "all problems"
 USE_NEW = "use the new file"
 KEEP_OLD = "keep the present one"
 EXAMPLE = "@example"
+
+RECOMMENDED = frozenset({"base_model", "place", "preset"})
+"""Questions with a recommended answer: a skip or a start takes it."""
 
 MOST_CHOICES = 8
 """Of data sets and models that are offered as buttons; others are named by typing."""
@@ -43,6 +47,8 @@ async def build_question(context: Context, situation: Situation, step: str, key:
         markdown, choices = _bad_rows(text, situation)
     elif step == "base_model":
         markdown, choices = _base_model(text, situation)
+    elif step == "place":
+        markdown, choices = _place(text, situation)
     elif step == "preset":
         markdown, choices = await _preset(context, situation)
     else:
@@ -55,7 +61,7 @@ def hints(text: Texts, situation: Situation, step: str) -> tuple[Choice, ...]:
     controls = []
     if previous_step(situation, step):
         controls.append(Control.BACK)
-    if step in {"base_model", "preset"} and (step == "preset" or situation.models):
+    if step in RECOMMENDED and (step != "base_model" or situation.models):
         controls.append(Control.SKIP)
     controls += [Control.WHAT, Control.CANCEL]
     return tuple(control_choice(text, control) for control in controls)
@@ -139,6 +145,18 @@ def _model_choice(text: Texts, situation: Situation, model: Model, *, is_best: b
     elif is_best:
         detail.append(text("recommended"))
     return Choice(say=model.name, label=model.name, detail=" · ".join(detail), style="primary" if is_best else "plain")
+
+
+def _place(text: Texts, situation: Situation) -> Builder:
+    best = situation.last_place or situation.places[0].name
+    reason = text("place_reason.used" if situation.last_place else "place_reason.first")
+    choices = tuple(_place_choice(text, place, is_best=place.name == best) for place in situation.places)
+    return text("ask.place", name=best, reason=reason), choices
+
+
+def _place_choice(text: Texts, place: ClusterPlace, *, is_best: bool) -> Choice:
+    detail = [place_line(text, place), *([text("recommended")] if is_best else [])]
+    return Choice(say=place.name, label=place.name, detail=" · ".join(detail), style="primary" if is_best else "plain")
 
 
 def fits_roughly(situation: Situation, model: Model) -> bool:

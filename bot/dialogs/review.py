@@ -74,7 +74,7 @@ def review_card(text: Texts, situation: Situation, proposal: Proposal, *, key: s
     """The plan as a card; one that is closed has no buttons."""
     foreseen = proposal.estimate
     subtitle = text(
-        "review.estimate",
+        "review.estimate.elsewhere" if situation.machine.is_cluster else "review.estimate",
         time=time_span(text, foreseen.seconds_low, foreseen.seconds_high),
         memory=text.size(foreseen.memory_bytes),
         available=text.size(foreseen.available_bytes),
@@ -137,6 +137,8 @@ def _basics(text: Texts, situation: Situation) -> list[ReviewRow]:
         rows.append(ReviewRow(name=f"fill.{name}", label=kept_literally(name), value=shown, origin=you))
     if situation.model:
         rows.append(ReviewRow(name="base_model", label=text("plan.base_model"), value=situation.model.name, origin=you))
+    if situation.place:
+        rows.append(ReviewRow(name="place", label=text("plan.place"), value=situation.place, origin=you))
     preset = text(f"preset.{situation.draft.preset}")
     return [*rows, ReviewRow(name="preset", label=text("plan.preset"), value=preset, origin=you)]
 

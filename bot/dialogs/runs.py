@@ -2,21 +2,27 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
-from bot.cards import RUN_TONES, run_card, run_status
+from bot.cards import RUN_TONES, reason_text, run_card, run_status
 from bot.commands import Request
-from bot.context import Context
+from bot.context import Context, NeedsWork
 from bot.dialogs.finding import say_no_such
+from bot.dialogs.rights import may_manage
+from bot.reconcile.live import recorded_progress
 from bot.reconcile.outcome import model_key
 from bot.replies import Choice, Item, Listing, Log, Notice, Text
+from bot.world import World
 from storage.catalogue import model_of_run
 from storage.models import Model, Run
-from storage.runs import find_retry, find_run, newest_attempt, newest_run_of, points_of, recent_runs, retry_run
+from storage.runs import find_retry, find_run, newest_attempt, newest_run_of, recent_runs, retry_run
 from storage.states import RunState
-from training.runs import AttemptId, AttemptProgress, Point
+from storage.threads import open_user
+from training.runs import AttemptId, BackendUnavailable
 
 LOG_LINES = 40
 MOST_LOG_LINES = 500
+WORDS_FOR_ALL = frozenset({"all", "全部", "所有"})
 WORDS_FOR_ANSWER = frozenset({"answer", "回答"})
 
 
@@ -55,7 +61,7 @@ async def status(context: Context, request: Request) -> None:
     card = run_card(
         context.texts,
         run,
-        progress=await _progress(context, run),
+        progress=await recorded_progress(context.session, run),
         base_name=base.name,
         attempt=attempt.number if attempt else 1,
         can_keep=await can_keep(context, run),
@@ -64,8 +70,12 @@ async def status(context: Context, request: Request) -> None:
 
 
 async def logs(context: Context, request: Request) -> None:
-    """``/logs [RUN] [LINES]``: the end of what the training printed."""
+    """``/logs [RUN] [LINES] [all]``: why it ended, if it has, then the end of what the training printed; of every
+    machine where all is asked for."""
     words = request.arguments.split()
+    wants_all = bool(words) and words[-1].lower() in WORDS_FOR_ALL
+    if wants_all:
+        words.pop()
     lines = int(words.pop()) if words and words[-1].isdecimal() else LOG_LINES
     run = await _find(context, " ".join(words), "logs")
     if run is None:
@@ -74,16 +84,31 @@ async def logs(context: Context, request: Request) -> None:
     if attempt is None:
         await context.reply(Notice(text=context.texts("logs.none", name=run.name)))
         return
-    wanted = AttemptId(run.id, attempt.number)
-    title, empty = context.texts("logs.title", name=run.name), context.texts("logs.empty")
-    count, thread_id = max(1, min(lines, MOST_LOG_LINES)), context.thread.id
+    machines = int(run.spec.get("nodes", 1)) if wants_all else 1
+    context.afterwards.append(partial(_show_logs, context, run, attempt.number, machines, _bounded(lines)))
 
-    async def show() -> bool:
-        found = await asyncio.to_thread(lambda: list(context.world.runs.logs(wanted, last_lines=count)))
-        await context.speaking.tell(thread_id, Log(title=title, text="\n".join(found) or empty))
-        return True
 
-    context.afterwards.append(show)
+def _bounded(lines: int) -> int:
+    return max(1, min(lines, MOST_LOG_LINES))
+
+
+async def _show_logs(context: Context, run: Run, number: int, machines: int, lines: int) -> bool:
+    text = context.texts
+    parts = [reason_text(text, run.reason, run.detail)] if run.reason else []
+    try:
+        for node in range(machines):
+            found = await asyncio.to_thread(_read_log, context.world, AttemptId(run.id, number), lines, node)
+            parts += [text("logs.machine", number=node + 1, all=machines)] if machines > 1 else []
+            parts.append(found or text("logs.empty"))
+    except BackendUnavailable as error:
+        parts.append(text("logs.unavailable", problem=str(error)))
+    title = text("logs.title", name=run.name)
+    await context.speaking.tell(context.thread.id, Log(title=title, text="\n\n".join(parts)))
+    return True
+
+
+def _read_log(world: World, attempt: AttemptId, lines: int, node: int) -> str:
+    return "\n".join(world.runs.logs(attempt, last_lines=lines, node=node))
 
 
 async def stop(context: Context, request: Request) -> None:
@@ -95,6 +120,8 @@ async def stop(context: Context, request: Request) -> None:
         if name:
             await context.reply(Notice(text=context.texts("stop.no_answer")))
             return
+    if not await may_manage(context):
+        return
     run = await _find(context, name, "stop")
     if run is None:
         return
@@ -108,6 +135,8 @@ async def stop(context: Context, request: Request) -> None:
 
 async def retry(context: Context, request: Request) -> None:
     """``/retry [RUN]``: a new run with the same plan, which goes on from the newest checkpoint."""
+    if not await may_manage(context):
+        return
     run = await _find(context, request.arguments, "retry")
     if run is None:
         return
@@ -123,7 +152,8 @@ async def retry(context: Context, request: Request) -> None:
     if earlier is not None and not earlier.state.is_final:
         await context.reply(Notice(text=text("retry.already", name=run.name, again=earlier.name)))
         return
-    again_run = await retry_run(context.session, run, thread_id=context.thread.id)
+    user = await open_user(context.session, context.turn.user.name)
+    again_run = await retry_run(context.session, run, thread_id=context.thread.id, user_id=user.id)
     base = await context.session.get_one(Model, run.base_model_id)
     await context.reply(run_card(text, again_run, base_name=base.name))
 
@@ -132,16 +162,17 @@ async def can_keep(context: Context, run: Run) -> bool:
     """Whether a stopped run saved something that is not in the catalogue yet."""
     if run.state is not RunState.CANCELLED or await model_of_run(context.session, run.id) is not None:
         return False
-    return await context.world.artifacts.is_complete(model_key(run.id))
+    if run.id not in _HAS_MODEL:
+        raise NeedsWork(partial(_look_for_model, run.id))
+    return _HAS_MODEL[run.id]
 
 
-async def _progress(context: Context, run: Run) -> AttemptProgress:
-    points = tuple(
-        Point(step=row.step, training_loss=row.training_loss, validation_loss=row.validation_loss)
-        for row in await points_of(context.session, run.id)
-    )
-    step = points[-1].step if points else 0
-    return AttemptProgress(step=step, steps=int(run.estimate.get("steps", 0)), points=points)
+_HAS_MODEL: dict[str, bool] = {}
+"""Stopped run -> whether it saved a model. A bucket must not be asked inside a transaction, and one look is enough."""
+
+
+async def _look_for_model(run_id: str, world: World) -> None:
+    _HAS_MODEL[run_id] = await world.artifacts.is_complete(model_key(run_id))
 
 
 async def _find(context: Context, name: str, command: str) -> Run | None:

@@ -10,12 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.context import Context
 from bot.draft import Draft
 from bot.facts import Counted, find_counted
+from bot.world import World
 from storage.models import Dataset, DatasetVersion, Experiment, Model, Run
 from storage.states import ModelKind, ModelState
 from training.checkpoints import CheckpointFacts
 from training.datasets import DatasetReport
 from training.facts import Facts
 from training.machine import Machine
+from training.places import ClusterPlace
 
 
 class Wrong(Exception):
@@ -46,13 +48,32 @@ class Situation:
     """Base models that can be tuned, the recommended one first."""
     last_used: str | None
     """The name of the base model of the newest run, where it is still here."""
-    machine: Machine
+    world: World
+    last_place: str | None = None
+    """The place of the newest run that had a choice, where it is still configured."""
 
     @property
     def model(self) -> Model | None:
         """The base model of the plan; the recommended one while none is chosen."""
         chosen = [model for model in self.models if model.name == self.draft.base_model]
         return next(iter([*chosen, *self.models]), None)
+
+    @property
+    def places(self) -> tuple[ClusterPlace, ...]:
+        """The places to choose from; none where there is no choice."""
+        places = tuple(self.world.places.values())
+        return places if len(places) > 1 else ()
+
+    @property
+    def place(self) -> str | None:
+        """The place of the plan; the recommended one while none is chosen, None where there is no choice."""
+        names = [place.name for place in self.places]
+        return next((name for name in (self.draft.place, self.last_place, *names) if name in names), None)
+
+    @property
+    def machine(self) -> Machine:
+        """The one that the plan is made for."""
+        return self.world.trainer(self.place)
 
     def with_draft(self, draft: Draft) -> "Situation":
         """The same rows under a changed draft; for changes of the data set, load again."""
@@ -64,7 +85,7 @@ class Situation:
         if self.data:
             steps += ["bad_rows"] * bool(self.data.report.bad_rows)
             steps += [f"fill.{name}" for name in self.data.report.placeholders]
-        return (*steps, "base_model", "preset")
+        return (*steps, "base_model", *["place"] * bool(self.places), "preset")
 
     def is_answered(self, step: str) -> bool:
         """Whether the draft holds the answer to a question."""
@@ -75,6 +96,8 @@ class Situation:
             return draft.leaves_out_bad_rows
         if step == "base_model":
             return any(model.name == draft.base_model for model in self.models)
+        if step == "place":
+            return self.draft.place in self.world.places
         if step == "preset":
             return draft.preset is not None
         return step.removeprefix("fill.") in draft.fills
@@ -96,12 +119,16 @@ async def load(context: Context, draft: Draft) -> Situation:
         .order_by(Run.created_at.desc())
         .limit(1)
     )
+    last_place = await session.scalar(
+        select(Run.place).where(Run.place.in_(context.world.places)).order_by(Run.created_at.desc()).limit(1)
+    )
     return Situation(
         draft=draft,
         data=data,
         models=tuple(sorted(models, key=lambda model: model.name != last_used)),
         last_used=last_used,
-        machine=context.world.machine,
+        world=context.world,
+        last_place=last_place,
     )
 
 

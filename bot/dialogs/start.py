@@ -5,8 +5,9 @@ from typing import Any
 from bot.cards import run_card
 from bot.context import Context
 from bot.dialogs.asking import REVIEW, ask, close, entitle, go_on
-from bot.dialogs.questions import foresee
+from bot.dialogs.questions import RECOMMENDED, foresee
 from bot.dialogs.review import Proposal, propose, review_card
+from bot.dialogs.rights import may_manage
 from bot.dialogs.situation import DataInPlan, Situation, used_fills
 from bot.dialogs.wording import finding_sentence, label, sentence
 from bot.draft import write_draft
@@ -15,15 +16,17 @@ from bot.replies import Notice, Text
 from storage.models import Model, Run, new_id
 from storage.runs import create_run
 from storage.states import RunState
-
-MAY_BE_RECOMMENDED = frozenset({"base_model", "preset"})
-"""Questions that a start answers by what is recommended; the others must be asked."""
+from storage.threads import open_user
 
 
 async def start(context: Context, situation: Situation) -> None:
     """Start with what is recommended for the rest. Where something must be asked, or cannot be, nothing starts."""
+    if not await may_manage(context):
+        # The plan stays open: whoever may start can go on with it.
+        await go_on(context, situation)
+        return
     missing = [step for step in situation.steps() if not situation.is_answered(step)]
-    must = [step for step in missing if step not in MAY_BE_RECOMMENDED or not situation.models]
+    must = [step for step in missing if step not in RECOMMENDED or not situation.models]
     if must:
         names = context.texts.joined([label(context.texts, name) for name in must])
         await context.refuse(Text(markdown=context.texts("start.missing", names=names), tone="warning"))
@@ -45,7 +48,7 @@ async def _start_complete(context: Context, situation: Situation) -> None:
     text, model, data = context.texts, situation.model, situation.data
     if model is None or data is None:
         raise LookupError("a data set and a base model come first")
-    draft = situation.draft.changed(base_model=model.name)
+    draft = situation.draft.changed(base_model=model.name, place=situation.place)
     if draft.preset is None:
         recommended = (await foresee(context, situation.with_draft(draft))).recommended
         draft = draft.changed(preset=recommended.value)
@@ -68,10 +71,11 @@ async def _start_complete(context: Context, situation: Situation) -> None:
 
 async def _create(context: Context, data: DataInPlan, model: Model, situation: Situation, proposal: Proposal) -> None:
     """The experiment with its run, and the run's card."""
+    user = await open_user(context.session, context.turn.user.name)
     run = Run(
         id=new_id(),
         name=proposal.experiment,
-        user_id=context.thread.user_id,
+        user_id=user.id,
         thread_id=context.thread.id,
         dataset_version_id=data.version.id,
         base_model_id=model.id,
@@ -80,6 +84,7 @@ async def _create(context: Context, data: DataInPlan, model: Model, situation: S
         estimate=proposal.estimate.to_json(),
         questions=list(proposal.questions),
         deploys=situation.draft.deploys,
+        place=situation.place,
         state=RunState.QUEUED,
         stop_wanted=False,
     )
@@ -97,6 +102,7 @@ def plan_as_given(data: DataInPlan, model: Model, situation: Situation, proposal
         "dataset": data.name,
         "dataset_sha256": data.version.sha256,
         "base_model": model.name,
+        "place": situation.place,
         "preset": draft.preset,
         "bad_rows": "leave out" if draft.leaves_out_bad_rows else None,
         "deploys": draft.deploys,

@@ -8,6 +8,7 @@ from storage.models import Model
 from training.checkpoints import CheckpointFacts
 from training.datasets import Problem
 from training.findings import Finding
+from training.places import ClusterPlace
 from training.spec import PARAMETERS, InvalidValue, format_value
 
 
@@ -107,6 +108,18 @@ def model_line(text: Texts, model: Model) -> str:
         *([facts.licence] if facts.licence else []),
     ]
     return text.joined(parts)
+
+
+def place_line(text: Texts, place: ClusterPlace) -> str:
+    """A place in a line: namespace, GPUs and cores of a node."""
+    cards = place.cards
+    gpus = text("place.gpus", count=cards.per_node, name=next(iter(cards.products), "GPU")) if cards.per_node else ""
+    parts = [
+        text("place.namespace", name=place.namespace) if place.namespace else "",
+        gpus or text("place.no_gpu"),
+        text("place.cores", count=place.node_cpu),
+    ]
+    return text.joined([part for part in parts if part])
 
 
 def _millions(text: Texts, count: int) -> str:

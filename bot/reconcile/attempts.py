@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.reconcile.outcome import model_key
 from bot.world import World
-from storage.models import DatasetVersion, Model, Run
+from storage.models import DatasetVersion, Experiment, Model, Run, User
 from storage.runs import begin_attempt
 from storage.states import ModelState
 from training.datasets import DatasetReport
@@ -38,4 +38,12 @@ async def build_attempt(session: AsyncSession, world: World, run: Run) -> Attemp
         excluded_lines=report.bad_lines,
         model=model_key(run.id),
         resumes_from=run.resumes_from,
+        place=run.place,
+        about=await _about(session, run),
     )
+
+
+async def _about(session: AsyncSession, run: Run) -> dict[str, str]:
+    experiment = await session.get_one(Experiment, run.experiment_id)
+    owner = await session.get_one(User, run.user_id)
+    return {"experiment": experiment.name, "task": run.name, "owner": owner.name}

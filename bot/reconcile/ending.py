@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.cards import run_card, run_key
+from bot.reconcile.deploying import serve
 from bot.reconcile.live import say_if_changed, say_once
-from bot.reconcile.outcome import inspect_outcome, serve, take_in
+from bot.reconcile.outcome import inspect_outcome, take_in
 from bot.replies import Notice
 from bot.texts import texts
 from bot.world import World
+from storage.artifact_errors import Incomplete
 from storage.models import Json, Model, Run, Thread
 from storage.runs import change_state
 from storage.states import RunState
@@ -37,18 +39,21 @@ class End:
     @property
     def is_lost(self) -> bool:
         """Whether the gang is to be submitted again."""
-        return self.status.reason is Reason.LOST_PEER
+        return self.status.reason is not None and self.status.reason.is_loss
 
 
 async def look_at_end(world: World, run: Run, attempt: AttemptId, status: AttemptStatus) -> End | None:
-    """What an ended attempt left; None while it goes on."""
+    """What an ended attempt left; None while it goes on.
+
+    Raises ArtifactError where its files cannot be fetched for now.
+    """
     if not status.state.is_final:
         return None
     facts = None
     if status.has_model:
         try:
             facts = await inspect_outcome(world, run)
-        except (AdapterProblem, CheckpointError) as error:
+        except (AdapterProblem, CheckpointError, Incomplete) as error:
             status = AttemptStatus(
                 state=RunState.FAILED, progress=status.progress, reason=Reason.BUG, detail=str(error)
             )
@@ -62,7 +67,7 @@ async def look_at_end(world: World, run: Run, attempt: AttemptId, status: Attemp
     return End(status=status, facts=facts, log_lines=lines)
 
 
-async def end_run(session: AsyncSession, run: Run, attempt: AttemptId, end: End) -> list[str]:
+async def end_run(session: AsyncSession, world: World, run: Run, attempt: AttemptId, end: End) -> list[str]:
     """Write the end of a run, or send it back to the queue; returns the ids of what is to be shown."""
     if end.is_lost and attempt.number < MOST_ATTEMPTS and not run.stop_wanted:
         await change_state(session, run, RunState.QUEUED)
@@ -70,11 +75,13 @@ async def end_run(session: AsyncSession, run: Run, attempt: AttemptId, end: End)
     status = end.status
     if not await change_state(session, run, status.state, reason=status.reason, detail=status.detail):
         return []
+    asked: list[str] = []
     if status.state is RunState.SUCCEEDED and end.facts is not None:
         model = await take_in(session, run, end.facts)
         if run.deploys:
-            await serve(session, model, thread_id=run.thread_id)
-    return await _say(session, run, attempt, end)
+            thread = await session.get(Thread, run.thread_id) if run.thread_id else None
+            _, asked = await serve(session, world, model, run, thread=thread)
+    return await _say(session, run, attempt, end) + asked
 
 
 async def _say(session: AsyncSession, run: Run, attempt: AttemptId, end: End) -> list[str]:

@@ -4,8 +4,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.context import say
 from bot.replies import BODIES, Reply
-from storage.models import Thread
+from storage.models import Run, Thread
+from storage.runs import points_of
 from storage.threads import find_message
+from training.runs import AttemptProgress, Point
 
 
 async def say_if_changed(session: AsyncSession, thread: Thread, reply: Reply) -> list[str]:
@@ -16,6 +18,16 @@ async def say_if_changed(session: AsyncSession, thread: Thread, reply: Reply) ->
     if message is not None and message.body == BODIES.dump_python(reply, mode="json"):
         return []
     return [(await say(session, thread, reply)).id]
+
+
+async def recorded_progress(session: AsyncSession, run: Run) -> AttemptProgress:
+    """How far a run was when it was last looked at."""
+    points = tuple(
+        Point(step=row.step, training_loss=row.training_loss, validation_loss=row.validation_loss)
+        for row in await points_of(session, run.id)
+    )
+    step = points[-1].step if points else 0
+    return AttemptProgress(step=step, steps=int(run.estimate.get("steps", 0)), points=points)
 
 
 async def say_once(session: AsyncSession, thread: Thread, reply: Reply) -> list[str]:

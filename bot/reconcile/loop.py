@@ -27,7 +27,7 @@ class Loops:
     def __init__(self, world: World, delivery: Delivery, speaking: Speaking, *, woken: asyncio.Event) -> None:
         self._woken = woken
         self._runs = RunsLoop(world, delivery)
-        self._hosts = HostsLoop(world)
+        self._hosts = HostsLoop(world, speaking.routes)
         self._services = ServicesLoop(world, delivery, speaking)
         self._models = ModelsLoop(world, delivery)
         self._outbox = OutboxLoop(world, delivery, speaking)
@@ -53,7 +53,7 @@ class Loops:
         await self._outbox.once()
 
     async def shut_down(self) -> None:
-        """A clean end: what goes on between passes is broken off, and the model servers give back their memory."""
+        """A clean end: what goes on between passes is broken off, and this machine's model servers end."""
         await self._services.cancel()
         await self._models.cancel()
         await self._hosts.stop_all()

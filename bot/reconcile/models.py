@@ -16,8 +16,8 @@ from bot.reconcile.live import say_if_changed
 from bot.stopping import CannotGoOnError
 from bot.texts import texts
 from bot.world import World
-from storage.artifacts import is_complete
 from storage.catalogue import add_model, fetching_models, models_from
+from storage.manifests import is_complete
 from storage.models import Message, Model, Thread
 from storage.states import ModelKind, ModelState
 from training.checkpoints import CheckpointError, CheckpointFacts, inspect_checkpoint

@@ -5,11 +5,9 @@ from contextlib import suppress
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.hosting import host_model_id
 from bot.world import World
 from storage.catalogue import add_model, model_of_run
-from storage.models import DatasetVersion, Json, Model, Run, Service
-from storage.services import want_service
+from storage.models import DatasetVersion, Json, Model, Run
 from storage.states import ModelKind, ModelState
 from training.adapters import inspect_adapter
 from training.checkpoints import inspect_checkpoint
@@ -24,8 +22,9 @@ def model_key(run_id: str) -> str:
 
 
 async def inspect_outcome(world: World, run: Run) -> Json:
-    """The facts of what a run made, read beside the event loop. Raises AdapterProblem, CheckpointError."""
-    folder = world.artifacts.local_path(model_key(run.id))
+    """The facts of what a run made, read beside the event loop. Raises AdapterProblem, CheckpointError,
+    ArtifactError."""
+    folder = await world.artifacts.fetch(model_key(run.id))
     if run.spec["method"] == "lora":
         return (await asyncio.to_thread(inspect_adapter, folder)).to_json()
     return dict((await asyncio.to_thread(inspect_checkpoint, folder)).to_json())
@@ -61,8 +60,3 @@ def _system_prompt(version: DatasetVersion, run: Run) -> str | None:
         with suppress(KeyError):
             return fill(prompt, run.fills)
     return prompt
-
-
-async def serve(session: AsyncSession, model: Model, *, thread_id: str | None) -> Service:
-    """Wish for a model to be served, and for its server."""
-    return await want_service(session, model, host_model_id=host_model_id(model), thread_id=thread_id)

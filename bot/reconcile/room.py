@@ -15,8 +15,8 @@ SETTLED = timedelta(seconds=30)
 
 
 def needs_all_gpus(machine: Machine, run: Run) -> bool:
-    """Whether a run takes every card of this machine, so that no model server has one beside it."""
-    return bool(machine.gpus) and int(run.spec.get("gpus_per_node", 0)) >= len(machine.gpus)
+    """Whether a run takes every card of the machine it runs on, so that no model server has one beside it there."""
+    return not machine.is_cluster and bool(machine.gpus) and int(run.spec.get("gpus_per_node", 0)) >= len(machine.gpus)
 
 
 def has_room_beside(machine: Machine, run: Run, base: CheckpointFacts) -> bool:

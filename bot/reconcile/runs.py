@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,15 +12,34 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.cards import run_card
 from bot.delivery import Delivery
 from bot.reconcile.attempts import NotYetError, build_attempt
-from bot.reconcile.ending import end_run, look_at_end
-from bot.reconcile.live import say_if_changed
+from bot.reconcile.ending import End, end_run, look_at_end
+from bot.reconcile.live import recorded_progress, say_if_changed
 from bot.reconcile.room import needs_all_gpus
 from bot.texts import texts
 from bot.world import World
+from storage.artifact_errors import ArtifactError
 from storage.models import Attempt, Model, Run, Thread
-from storage.runs import change_state, get_run, newest_attempt, note_attempt, save_points, unfinished_runs
+from storage.runs import (
+    change_state,
+    get_run,
+    newest_attempt,
+    note_attempt,
+    save_points,
+    unfinished_runs,
+)
 from storage.states import RunState
-from training.runs import AttemptId, AttemptStatus, BackendUnavailable, NoCapacity, Point, Reason
+from training.runs import (
+    AttemptId,
+    AttemptStatus,
+    BackendUnavailable,
+    NoCapacity,
+    Observed,
+    Point,
+    Preparing,
+    Reason,
+    Refused,
+    Waiting,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -44,13 +63,17 @@ class RunsLoop:
         self._world = world
         self._delivery = delivery
         self._seen: dict[AttemptId, _Seen] = {}
+        self._tidied: set[AttemptId] = set()
+        """Attempts that nothing more is to be done about."""
+        self._has_looked = False
+        """Whether this process has looked at what the one before it may have left."""
 
     async def once(self) -> None:
         """Follow what is under way, then submit what waits."""
         async with self._world.store.reading() as session:
             runs = await unfinished_runs(session)
             attempts = {run.id: await newest_attempt(session, run.id) for run in runs}
-        if not runs:
+        if not runs and self._has_looked:
             self._seen.clear()
             return
         try:
@@ -58,9 +81,50 @@ class RunsLoop:
         except BackendUnavailable:
             log.warning("runs.not_observed")
             return
-        for run in runs:
-            await self._follow(run, attempts[run.id], observed)
-        await self._submit_queued()
+        away = _Away(observed.away if isinstance(observed, Observed) else ())
+        try:
+            for run in runs:
+                await self._follow_unless_away(run, attempts[run.id], observed, away)
+            await self._release_ended(observed)
+            self._has_looked = True
+        except (BackendUnavailable, ArtifactError) as error:
+            # What could not be done is done in the next pass; nothing was recorded of it.
+            log.warning("runs.backend_unavailable", error=str(error))
+            return
+        await self._submit_queued(away)
+
+    async def _release_ended(self, observed: Mapping[AttemptId, AttemptStatus]) -> None:
+        """Have the backend give back what attempts hold whose end is on record, whatever they do by now; once each."""
+        self._tidied &= observed.keys()
+        unsure = [each for each in observed if each not in self._tidied and not self._is_live(each)]
+        if not unsure:
+            return
+        async with self._world.store.reading() as session:
+            rows = {each: await session.get(Attempt, tuple(each)) for each in unsure}
+        for attempt, row in rows.items():
+            if row is not None and not row.state.is_final:
+                continue
+            try:
+                if row is not None:  # else it is somebody else's
+                    await asyncio.to_thread(self._world.runs.release, attempt)
+                self._tidied.add(attempt)
+            except BackendUnavailable as error:
+                log.warning("run.not_released", run=attempt.run_id, error=str(error))
+
+    def _is_live(self, attempt: AttemptId) -> bool:
+        return attempt in self._seen and not self._seen[attempt].status.state.is_final
+
+    async def _follow_unless_away(
+        self, run: Run, attempt: Attempt | None, observed: Mapping[AttemptId, AttemptStatus], away: "_Away"
+    ) -> None:
+        is_known = attempt is None or AttemptId(run.id, attempt.number) in observed
+        if away.has(run) and not is_known:
+            return
+        try:
+            await self._follow(run, attempt, observed)
+        except BackendUnavailable as error:
+            log.warning("run.place_away", run=run.id, place=run.place, error=str(error))
+            away.add(run)
 
     async def _follow(self, run: Run, attempt: Attempt | None, observed: Mapping[AttemptId, AttemptStatus]) -> None:
         number = attempt.number if attempt and not attempt.state.is_final else None
@@ -73,6 +137,9 @@ class RunsLoop:
             await asyncio.to_thread(self._world.runs.cancel, attempt_id)
         elif attempt is None or attempt.state in (RunState.QUEUED, *_ENDS):
             return  # it is to be submitted (again): nothing is known of it for sure
+        elif status is None and self._world.lacks(run.place):
+            await self._say_no_place(run)
+            return
         if attempt_id is not None:
             await self._record(run, attempt_id, status or _VANISHED)
 
@@ -103,7 +170,7 @@ class RunsLoop:
                 await change_state(session, row, status.state)
                 shown = await self._say_card(session, row, status=status, number=attempt_id.number)
             else:
-                shown = await end_run(session, row, attempt_id, end)
+                shown = await end_run(session, self._world, row, attempt_id, end)
         self._seen[attempt_id] = _Seen(status=status, stop_wanted=run.stop_wanted, at=time.monotonic())
         if before is None or before.status.state is not status.state:
             log.info("run.observed", run=run.id, attempt=attempt_id.number, state=status.state, reason=status.reason)
@@ -118,24 +185,28 @@ class RunsLoop:
             return True
         return seen.status != status and time.monotonic() - seen.at >= SECONDS_BETWEEN_CARDS
 
-    async def _submit_queued(self) -> None:
+    async def _submit_queued(self, away: "_Away") -> None:
         async with self._world.store.reading() as session:
             runs = await unfinished_runs(session)
         if not runs:
             return
-        is_blocked = False
+        blocked: set[str | None] = set()
         for ahead, run in pairwise([None, *runs]):
             if run is None or run.state is not RunState.QUEUED or run.stop_wanted:
                 continue
-            if is_blocked or await self._is_held_back(run):
-                is_blocked = True
+            if self._world.lacks(run.place):
+                await self._say_no_place(run)
+            elif away.has(run):
+                await self._say_away(run)
+            elif run.place in blocked or await self._is_held_back(run):
+                blocked.add(run.place)
                 await self._say_waiting(run.id, ahead.name if ahead else None)
-            else:
-                is_blocked = not await self._submit(run.id, ahead.name if ahead else None)
+            elif not await self._submit(run.id, ahead.name if ahead else None):
+                blocked.add(run.place)
 
     async def _is_held_back(self, run: Run) -> bool:
         """Whether a model server has to leave the only card first."""
-        if not needs_all_gpus(self._world.machine, run):
+        if not needs_all_gpus(self._world.trainer(run.place), run):
             return False
         return bool(await asyncio.to_thread(self._world.servers.observe))
 
@@ -154,8 +225,14 @@ class RunsLoop:
         except NotYetError as not_yet:
             await self._say_waiting(run_id, not_yet.base_name)
             return True
-        except BackendUnavailable:
-            log.warning("run.not_submitted", run=run_id)
+        except Preparing:
+            await self._say_waiting(run_id, None, Waiting(code="base"))
+            return True
+        except Refused as refused:
+            await self._end_refused(attempt.id, str(refused))
+            return True
+        except BackendUnavailable as error:
+            log.warning("run.not_submitted", run=run_id, error=str(error))
             return False
         log.info("run.submitted", run=run_id, attempt=attempt.id.number)
         await self._note_submitted(attempt.id)
@@ -172,11 +249,30 @@ class RunsLoop:
             shown = await self._say_card(session, run, number=attempt_id.number)
         await self._delivery.deliver(shown)
 
-    async def _say_waiting(self, run_id: str, ahead: str | None) -> None:
+    async def _end_refused(self, attempt_id: AttemptId, words: str) -> None:
+        status = AttemptStatus(state=RunState.FAILED, reason=Reason.REFUSED, detail=words)
+        async with self._world.store.transaction() as session:
+            run = await get_run(session, attempt_id.run_id)
+            row = await session.get(Attempt, tuple(attempt_id))
+            if run is None or row is None:
+                return
+            note_attempt(row, status.state, reason=status.reason)
+            shown = await end_run(session, self._world, run, attempt_id, End(status=status))
+        await self._delivery.deliver(shown)
+
+    async def _say_waiting(self, run_id: str, ahead: str | None, waiting: Waiting | None = None) -> None:
         async with self._world.store.transaction() as session:
             run = await get_run(session, run_id)
-            shown = await self._say_card(session, run, waits_for=ahead) if run else []
+            shown = await self._say_card(session, run, waits_for=ahead, waiting=waiting) if run else []
         await self._delivery.deliver(shown)
+
+    async def _say_no_place(self, run: Run) -> None:
+        """Its place is none of ours any more: whoever looks after the settings can bring it back, and it goes on."""
+        await self._say_waiting(run.id, None, Waiting(code="no_place", params={"place": run.place or ""}))
+
+    async def _say_away(self, run: Run) -> None:
+        if run.place is not None:
+            await self._say_waiting(run.id, None, Waiting(code="away", params={"place": run.place}))
 
     async def _say_card(
         self,
@@ -186,6 +282,7 @@ class RunsLoop:
         status: AttemptStatus | None = None,
         number: int = 1,
         waits_for: str | None = None,
+        waiting: Waiting | None = None,
     ) -> Sequence[str]:
         thread = await session.get(Thread, run.thread_id) if run.thread_id else None
         if thread is None:
@@ -194,12 +291,28 @@ class RunsLoop:
         card = run_card(
             texts(thread.language),
             run,
-            progress=status.progress if status else None,
+            progress=status.progress if status else await recorded_progress(session, run),
             base_name=base.name,
             waits_for=waits_for,
+            waiting=status.waiting if status else waiting,
             attempt=number,
         )
         return await say_if_changed(session, thread, card)
+
+
+class _Away:
+    """The places that do not answer in this pass. A run without a place may be at any of them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names: set[str | None] = set(names)
+
+    def has(self, run: Run) -> bool:
+        """Whether nothing can be done for ``run`` now."""
+        return run.place in self._names if run.place is not None else bool(self._names)
+
+    def add(self, run: Run) -> None:
+        """The place of ``run`` did not answer."""
+        self._names.add(run.place)
 
 
 _ENDS = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)

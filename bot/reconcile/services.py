@@ -1,7 +1,8 @@
 """Services: adapters are loaded, warmed up and announced, and unloaded when nobody wants them."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+import time
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +11,25 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.cards import service_card
 from bot.delivery import Delivery
-from bot.hosting import is_adapter, served_name
+from bot.hosting import adapter_ref, is_adapter
 from bot.reconcile.announcing import announce
 from bot.reconcile.comparing import Comparing
 from bot.reconcile.live import say_if_changed
-from bot.serving_problems import packed, packed_host
+from bot.reconcile.proving import Proving
+from bot.serving_problems import packed, packed_host, problem_code
+from bot.sightings import Known
 from bot.speaking import Speaking
 from bot.texts import texts
 from bot.world import World
-from serving.chat import warm_up
-from serving.services import AdapterRef, AdapterRefused, Address, ChatRefused, HostStatus, ServingError
-from storage.models import Host, Model, Service, Thread
+from serving.services import AdapterRefused, ChatRefused, HostStatus, NotProven, Replica, ServingError
+from storage.artifact_errors import ArtifactError, Incomplete
+from storage.models import Host, Model, Service, Thread, now
 from storage.services import all_services, change_service, get_service
 from storage.states import HostState, ServiceState, Wish
 
 log = structlog.get_logger(__name__)
+
+SECONDS_BEFORE_NEXT_TRY = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +38,19 @@ class _Served:
 
     service: Service
     model: Model
+    base: Model
     host: Host
     status: HostStatus | None
 
     @property
-    def address(self) -> Address | None:
-        return self.status.address if self.status and self.status.state is HostState.READY else None
+    def replicas(self) -> tuple[Replica, ...]:
+        """Those that answer."""
+        return self.status.replicas if self.status and self.status.state is HostState.READY else ()
 
     @property
-    def is_loaded(self) -> bool:
-        return self.status is not None and (not is_adapter(self.model) or self.model.id in self.status.adapters)
+    def having(self) -> tuple[Replica, ...]:
+        """Those that have the model."""
+        return tuple(one for one in self.replicas if not is_adapter(self.model) or self.model.id in one.adapters)
 
 
 class ServicesLoop:
@@ -51,17 +59,24 @@ class ServicesLoop:
     def __init__(self, world: World, delivery: Delivery, speaking: Speaking) -> None:
         self._world = world
         self._delivery = delivery
+        self._speaking = speaking
         self._comparing = Comparing(world, delivery, speaking)
+        self._proving = Proving(world, speaking)
         self._jobs: dict[str, asyncio.Task[None]] = {}
 
     async def once(self, hosts: Mapping[str, HostStatus]) -> None:
         """Act on every service; ``hosts`` are those that are not being changed just now."""
+        read_at = time.monotonic()
         async with self._world.store.reading() as session:
             services = await all_services(session)
             served = [await _load(session, service, hosts) for service in services]
+        self._sweep(served, hosts)
         for one in served:
+            known = Known(service=one.service, model=one.model, base=one.base, host=one.host)
+            self._speaking.routes.sightings.note(known, read_at=read_at)
             if one.service.wanted is Wish.DOWN:
-                await self._take_down(one)
+                if one.service.state is not ServiceState.STOPPED:
+                    await self._change(one, ServiceState.STOPPED)
             elif one.service.state is not ServiceState.FAILED:
                 await self._bring_up(one)
 
@@ -77,26 +92,54 @@ class ServicesLoop:
             job.cancel()
         await self.settle()
 
-    async def _take_down(self, one: _Served) -> None:
-        if one.service.state is ServiceState.STOPPED:
-            return
-        if one.address and is_adapter(one.model) and one.is_loaded:
-            try:
-                await asyncio.to_thread(self._world.servers.unload, one.host.id, one.model.id)
-            except ServingError as error:
-                log.info("service.not_unloaded", service=one.service.id, error=str(error))
-        await self._change(one.service.id, ServiceState.STOPPED)
-
     async def _bring_up(self, one: _Served) -> None:
         service = one.service
         if one.host.state is HostState.FAILED:
-            await self._change(service.id, ServiceState.FAILED, reason=packed_host(one.host.reason))
-        elif one.address is None:
-            await self._change(service.id, ServiceState.WAITING)
-        elif service.state is not ServiceState.READY or not one.is_loaded:
-            self._begin(f"prepare:{service.id}", self._prepare(one, one.address))
-        elif not service.compared:
-            self._begin(f"compare:{service.id}", self._comparing.compare(service.id, one.address))
+            await self._change(one, ServiceState.FAILED, reason=packed_host(one.host.reason))
+        elif one.host.is_asleep:
+            await self._change(one, ServiceState.ASLEEP)
+        elif not one.replicas:
+            await self._change(one, ServiceState.WAITING)
+        elif service.state is not ServiceState.READY or not one.having:
+            self._begin(f"prepare:{service.id}", self._prepare(one))
+        else:
+            if len(one.having) < len(one.replicas):
+                self._begin(f"spread:{service.id}", self._spread(one))
+            if not service.compared:
+                self._begin(f"compare:{service.id}", self._comparing.compare(service.id))
+
+    def _sweep(self, served: Sequence[_Served], hosts: Mapping[str, HostStatus]) -> None:
+        """Unload the adapters that no service wants any more."""
+        for host_id, status in hosts.items():
+            wanted = {one.model.id for one in served if one.host.id == host_id and one.service.wanted is Wish.UP}
+            unwanted = frozenset(name for replica in status.replicas for name in replica.adapters) - wanted
+            if unwanted:
+                self._begin(f"sweep:{host_id}", self._unload(host_id, unwanted))
+
+    async def _wait_for_sweep(self, host_id: str) -> None:
+        """What goes makes room for what comes: a service's new model may need the place of its old one."""
+        sweep = self._jobs.get(f"sweep:{host_id}")
+        if sweep is not None:
+            await asyncio.wait([sweep])
+
+    async def _unload(self, host_id: str, model_ids: Iterable[str]) -> None:
+        for model_id in sorted(model_ids):
+            try:
+                await asyncio.to_thread(self._world.servers.unload, host_id, model_id)
+            except ServingError as error:
+                log.info("adapter.not_unloaded", host=host_id, model=model_id, error=str(error))
+                await asyncio.sleep(SECONDS_BEFORE_NEXT_TRY)
+            else:
+                log.info("adapter.unloaded", host=host_id, model=model_id)
+
+    async def _spread(self, one: _Served) -> None:
+        """Load the adapter where it is missing: on new replicas, while the others answer."""
+        try:
+            adapter = await adapter_ref(self._world, one.model)
+            await asyncio.to_thread(self._world.servers.load, one.host.id, adapter)
+        except (ServingError, ArtifactError) as error:
+            log.info("adapter.not_everywhere", service=one.service.id, host=one.host.id, error=str(error))
+            await asyncio.sleep(SECONDS_BEFORE_NEXT_TRY)
 
     def _begin(self, name: str, job: Coroutine[Any, Any, None]) -> None:
         if name in self._jobs:
@@ -112,41 +155,51 @@ class ServicesLoop:
             log.error("service.job_failed", job=name, exc_info=task.exception())
         self._world.wake()
 
-    async def _prepare(self, one: _Served, address: Address) -> None:
-        """Load and warm up; what fails for now is begun anew by the next pass."""
+    async def _prepare(self, one: _Served) -> None:
+        """Load and put to the proof; what fails for now is begun anew by the next pass."""
         service_id = one.service.id
-        await self._change(service_id, ServiceState.LOADING)
+        await self._change(one, ServiceState.LOADING)
         try:
-            if not one.is_loaded:
-                adapter = AdapterRef(model_id=one.model.id, folder=str(self._world.folder_of(one.model)))
+            if not one.having:
+                await self._wait_for_sweep(one.host.id)
+                adapter = await adapter_ref(self._world, one.model)
                 await asyncio.to_thread(self._world.servers.load, one.host.id, adapter)
-            await warm_up(address, served_name(one.model))
-        except (AdapterRefused, ChatRefused) as error:
-            await self._change(service_id, ServiceState.FAILED, reason=packed(error))
+            address = (one.having or one.replicas)[0].address
+            await self._proving.prove(one.service, one.model, address)
+        except (AdapterRefused, ChatRefused, NotProven, Incomplete) as error:
+            await self._change(one, ServiceState.FAILED, reason=packed(error))
             return
-        except ServingError as error:
+        except (ServingError, ArtifactError) as error:
             log.info("service.not_ready", service=service_id, error=str(error))
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(SECONDS_BEFORE_NEXT_TRY)
             return
-        await self._change(service_id, ServiceState.READY)
+        await self._change(one, ServiceState.READY)
 
-    async def _change(self, service_id: str, state: ServiceState, *, reason: str | None = None) -> None:
+    async def _change(self, one: _Served, state: ServiceState, *, reason: str | None = None) -> None:
+        service_id = one.service.id
         async with self._world.store.transaction() as session:
             service = await get_service(session, service_id)
             if service is None or (service.wanted is Wish.DOWN and state is not ServiceState.STOPPED):
                 return
+            if service.model_id != one.model.id:
+                return  # what was found is true of the model that it had
             is_new = change_service(service, state, reason=reason)
+            if is_new and state is ServiceState.READY:
+                # Nobody could ask before: its host's time of rest begins to count now.
+                (await session.get_one(Host, service.host_id)).used_at = now()
             shown = await _say(session, service)
         if is_new:
-            log.info("service.changed", service=service_id, state=state, reason=reason)
+            log.info("service.changed", service=service_id, state=state, reason=problem_code(reason))
         await self._delivery.deliver(shown)
 
 
 async def _load(session: AsyncSession, service: Service, hosts: Mapping[str, HostStatus]) -> _Served:
+    host = await session.get_one(Host, service.host_id)
     return _Served(
         service=service,
         model=await session.get_one(Model, service.model_id),
-        host=await session.get_one(Host, service.host_id),
+        host=host,
+        base=await session.get_one(Model, host.base_model_id),
         status=hosts.get(service.host_id),
     )
 

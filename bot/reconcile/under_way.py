@@ -9,7 +9,7 @@ from storage.services import services_of
 from storage.states import FINAL_RUN_STATES, MessageState, ServiceState, Wish
 from storage.threads import find_message, is_outbox_empty
 
-_AT_REST = (ServiceState.READY, ServiceState.FAILED, ServiceState.STOPPED)
+_AT_REST = (ServiceState.READY, ServiceState.ASLEEP, ServiceState.FAILED, ServiceState.STOPPED)
 
 
 async def is_under_way(session: AsyncSession, thread_id: str) -> bool:

@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import replace
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -28,6 +28,8 @@ class TerminalFace:
 
     A card that moves is printed when its state changes; between that, :attr:`card` is for a status line.
     """
+
+    is_remote: ClassVar[bool] = False
 
     def __init__(self, *, is_live: bool, output: TextIO | None = None) -> None:
         """``is_live``: a person looks on; otherwise a script reads, and gets an answer when it is whole."""
@@ -64,6 +66,10 @@ class TerminalFace:
         elif previous is None or render(previous) != render(reply):
             self.print(*render(reply))
         return message_id
+
+    async def grow(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
+        """Print what has grown."""
+        await self.show(thread, reply, message_id=message_id, shown_as=shown_as)
 
     def print(self, *lines: Line) -> None:
         """Print lines, an empty one after them."""

@@ -7,7 +7,7 @@ function Answer({ state, note, choices, act }) {
           <Words text={note} />
         </p>
       ) : null}
-      <Choices choices={choices} press={press} pressed={pressed} isQuiet />
+      <Choices choices={choices} press={press} pressed={pressed} isMoving={state === "streaming"} isQuiet />
     </div>
   )
 }

@@ -32,8 +32,14 @@ function usePress(act, shown) {
   return [pressed, press]
 }
 
-function Choices({ choices, press, pressed, about, isNumbered = false, isQuiet = false }) {
+function Choices({ choices, press, pressed, about, isNumbered = false, isQuiet = false, isMoving = false }) {
   if (!choices?.length) return null
+  const handlers = (choice) => {
+    const act = () => press({ say: choice.say, label: choice.label, about })
+    if (!isMoving) return { onClick: act }
+    // Under an answer that grows, a button may have moved on before the finger is lifted: it acts when pressed down.
+    return { onPointerDown: (event) => event.button === 0 && act(), onClick: (event) => event.detail === 0 && act() }
+  }
   return (
     <div className={isQuiet ? "ts-hints" : "ts-choices"} role="group">
       {choices.map((choice, index) => (
@@ -43,7 +49,7 @@ function Choices({ choices, press, pressed, about, isNumbered = false, isQuiet =
           className={`ts-button ts-${choice.style} ${pressed === choice.say ? "ts-pressed" : ""}`}
           disabled={pressed !== null}
           aria-busy={pressed === choice.say}
-          onClick={() => press({ say: choice.say, label: choice.label, about })}
+          {...handlers(choice)}
         >
           <span>
             {isNumbered ? <span className="ts-number">{index + 1}. </span> : null}
