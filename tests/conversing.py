@@ -17,17 +17,18 @@ from bot.draft import Draft
 from bot.replies import Choice, Question, Reply, Review, RunCard
 from bot.settings import Settings
 from bot.speaking import Speaking
-from bot.turns import ThreadRef, Turn, Upload
+from bot.turns import Rights, ThreadRef, Turn, Upload, UserRef
 from bot.wiring import HANDLERS, assemble
 from bot.world import World
 from serving.services import ModelServer
-from storage.models import Model, Run, Thread
+from storage.models import Model, Run, Thread, User
 from storage.states import ModelKind
 from storage.store import Store
 from tests.fake_runs import FakeRuns
 from tests.recording import RecordingFace, words
 from training.checkpoints import CheckpointFacts
 from training.machine import Machine
+from training.places import Cards, ClusterPlace
 
 MACHINE = Machine(
     cores=8,
@@ -42,6 +43,16 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+ANYTHING = Rights()
+
+BEIJING = ClusterPlace(
+    name="beijing", namespace="team-a", image="trainer:1", cards=Cards(products=("H100",), per_node=4), node_cpu=32
+)
+SHANGHAI = ClusterPlace(name="shanghai-2", namespace="team-b", image="trainer:1", cards=Cards(per_node=0), node_cpu=16)
+PLACES = (BEIJING, SHANGHAI)
+"""Two places to choose from: one with GPUs, one without."""
 
 
 @dataclass(kw_only=True)
@@ -62,6 +73,8 @@ class Bench:
         thread: str = "thread",
         language: str = "en",
         event_id: str | None = None,
+        user: str = "local",
+        rights: Rights = ANYTHING,
     ) -> list[Reply]:
         """Say something and return what was newly shown for it, in order (the last state of each message)."""
         before = len(self.face.showings)
@@ -69,6 +82,7 @@ class Bench:
         turn = Turn(
             event_id=event_id or f"event-{next(iter(self._events))}",
             thread=ThreadRef(face="test", key=thread),
+            user=UserRef(name=user, rights=rights),
             text=text,
             about=about,
             answers=answers,
@@ -110,6 +124,11 @@ class Bench:
         async with self.world.store.reading() as session:
             return (await session.scalars(select(Run).order_by(Run.created_at))).all()
 
+    async def user_name(self, user_id: str) -> str:
+        """What a person is called."""
+        async with self.world.store.reading() as session:
+            return (await session.get_one(User, user_id)).name
+
     def open_question(self, thread: str = "thread") -> Question | Review:
         """The lowest question or review that waits for an answer."""
         for reply in reversed(self.face.visible(thread)):
@@ -121,10 +140,12 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(home: Path, *, base_models: Sequence[str] = ("tiny-instruct",)) -> AsyncIterator[Bench]:
-    """A fresh home with base models of these names, over fakes that nothing here calls."""
-    settings = Settings(home=home)
-    async with assemble(settings, runs=FakeRuns(), servers=cast(ModelServer, None)) as application:
+async def bench(
+    home: Path, *, base_models: Sequence[str] = ("tiny-instruct",), places: Sequence[ClusterPlace] = ()
+) -> AsyncIterator[Bench]:
+    """A fresh home with base models of these names, over fakes that nothing here calls. No vLLM is installed."""
+    settings = Settings(home=home, serving_python=home / "no-vllm" / "python")
+    async with assemble(settings, runs=FakeRuns(), servers=cast(ModelServer, None), places=places) as application:
         world = replace(application.world, machine=MACHINE)
         for name in base_models:
             await add_base_model(world.store, settings.models_folder / name)

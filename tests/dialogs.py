@@ -1,6 +1,7 @@
 """Guided conversations as lists of (said, answered): after each turn all words divided by ``|`` must be shown.
 
-``FILE:<name>`` drops a file of that name. ``about=<question> <text>`` presses a button of that question.
+A tuned model ``nova-1`` is there. ``FILE:<name>`` drops a file of that name.
+``about=<question> <text>`` presses a button of that question.
 """
 
 Dialog = tuple[tuple[str, str], ...]
@@ -109,6 +110,34 @@ NEW_FILE: Dialog = (
     ("start", "support-1"),
 )
 
+DEPLOYING: Dialog = (
+    ("/deploy", "Deploy nova-1|Service name|Stays up|Highest LoRA rank"),
+    ("service=My_Support", "“My_Support” cannot be a service's name|`my-support` would do|Deploy nova-1"),
+    ("service=support, max lora rank 32", "Noted: Service name support, Highest LoRA rank 32|Deploy nova-1"),
+    ("rank=1000", "Highest LoRA rank can be from 8 to 512 here|Deploy nova-1"),
+    ("what is service name?", "By this name people and programs ask it|Deploy nova-1"),
+    ("yes", "support"),
+    ("/services", "My services|support|nova-1 on tiny-instruct"),
+    ("/deploy nova-1 service=support pinned=yes", "Noted: Stays up yes, always"),
+    ("/deploy nova-1 servise=other", "Did you mean `service`?|Deploy nova-1"),
+    ("cancel", "Nothing was deployed"),
+    ("/undeploy support", "**support** is ended"),
+)
+
+DEPLOYING_ZH: Dialog = (
+    ("/deploy", "部署 nova-1|服务名称|常驻|最大 LoRA 秩"),
+    ("服务名称=客服", "“客服”不能作为服务名称|部署 nova-1"),
+    ("服务名称=support，最大LoRA秩 32", "已记下：服务名称 support、最大 LoRA 秩 32|部署 nova-1"),
+    ("秩=1000", "最大 LoRA 秩在这里只能是 8 到 512|部署 nova-1"),
+    ("服务名称是什么", "人和程序都用这个名称访问它|部署 nova-1"),
+    ("好的", "support"),
+    ("/services", "我创建的模型服务|support|nova-1，基于 tiny-instruct"),
+    ("/deploy nova-1 服务名称=support 常驻=是", "已记下：常驻 是，一直运行"),
+    ("/deploy nova-1 表单", "部署 nova-1"),
+    ("取消", "没有部署任何模型"),
+    ("/undeploy support", "已下线"),
+)
+
 ENGLISH = {
     "identity": IDENTITY,
     "support": SUPPORT,
@@ -116,5 +145,11 @@ ENGLISH = {
     "changes": CHANGES,
     "either language": LANGUAGE,
     "a new file": NEW_FILE,
+    "deploying": DEPLOYING,
 }
-CHINESE = {"identity": IDENTITY_ZH, "support": SUPPORT_ZH}
+CHINESE = {"identity": IDENTITY_ZH, "support": SUPPORT_ZH, "deploying": DEPLOYING_ZH}
+
+
+def typed(dialog: Dialog) -> Dialog:
+    """The dialog for a face on which buttons of earlier questions cannot be pressed any more."""
+    return tuple(step for step in dialog if not step[0].startswith("about="))

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from storage.artifacts import is_complete
+from storage.files import ArtifactFiles
 from storage.states import RunState
 from tests.tiny_adapter import write_tiny_adapter
 from training.runs import (
@@ -15,7 +16,9 @@ from training.runs import (
     BackendUnavailable,
     NoCapacity,
     Point,
+    Preparing,
     Reason,
+    Refused,
 )
 
 SECONDS_A_STEP = 2.0
@@ -34,15 +37,19 @@ class FakeAttempt:
 class FakeRuns:
     """Implements ``training.runs.RunBackend``; nothing moves but by :meth:`advance`, :meth:`finish`, :meth:`fail`.
 
-    With ``artifacts_root`` a trained model is written where the attempt wants it. ``is_available`` off makes every
+    With ``artifacts_root``, a folder or a bucket, a trained model is written there. ``is_available`` off makes every
     call raise BackendUnavailable. ``calls`` counts what was asked, by name.
     """
 
-    def __init__(self, artifacts_root: Path | None = None, *, max_running: int = 1, steps: int = 10) -> None:
+    def __init__(self, artifacts_root: Path | str | None = None, *, max_running: int = 1, steps: int = 10) -> None:
         self.attempts: dict[AttemptId, FakeAttempt] = {}
         self.is_available = True
+        self.refuses: str | None = None
+        """Why every attempt is refused."""
+        self.preparing: set[str] = set()
+        """Runs whose base model is still on its way."""
         self.calls: dict[str, int] = {}
-        self._root = artifacts_root
+        self._files = None if artifacts_root is None else ArtifactFiles(artifacts_root)
         self._max_running = max_running
         self._steps = steps
 
@@ -52,6 +59,10 @@ class FakeRuns:
         self._called("submit")
         if attempt.id in self.attempts:
             return
+        if self.refuses is not None:
+            raise Refused(self.refuses)
+        if attempt.id.run_id in self.preparing:
+            raise Preparing(attempt.base_model)
         running = [other for other in self.attempts.values() if not other.status.state.is_final]
         if len(running) >= self._max_running:
             raise NoCapacity(f"{len(running)} of {self._max_running} running")
@@ -67,10 +78,14 @@ class FakeRuns:
         if known is not None and not known.status.state.is_final:
             known.is_stopping = True
 
-    def logs(self, attempt: AttemptId, *, last_lines: int) -> Iterator[str]:
+    def logs(self, attempt: AttemptId, *, last_lines: int, node: int = 0) -> Iterator[str]:
         self._called("logs")
         known = self.attempts.get(attempt)
-        yield from known.log[-last_lines:] if known is not None and last_lines > 0 else ()
+        has_printed = known is not None and last_lines > 0 and node < known.attempt.spec.nodes
+        yield from known.log[-last_lines:] if known is not None and has_printed else ()
+
+    def release(self, attempt: AttemptId) -> None:
+        self._called("release")
 
     def delete(self, attempt: AttemptId) -> None:
         self._called("delete")
@@ -141,13 +156,21 @@ class FakeRuns:
         )
 
     def _write_model(self, known: FakeAttempt) -> bool:
-        if self._root is None:
+        if self._files is None:
             return True
-        folder = self._root / known.attempt.model
-        name = known.attempt.base_model
-        base = self._root / name.removeprefix("artifact:") if name.startswith("artifact:") else Path(name)
-        write_tiny_adapter(folder, base, rank=known.attempt.spec.lora_rank, alpha=known.attempt.spec.lora_alpha)
-        return is_complete(folder)
+        spec = known.attempt.spec
+        with TemporaryDirectory() as folder:
+            made = Path(folder, "model")
+            write_tiny_adapter(made, self._base(known, Path(folder)), rank=spec.lora_rank, alpha=spec.lora_alpha)
+            self._files.upload(made, known.attempt.model)
+        return self._files.is_complete(known.attempt.model)
+
+    def _base(self, known: FakeAttempt, folder: Path) -> Path:
+        key = known.attempt.base_model.removeprefix("artifact:")
+        if key == known.attempt.base_model or self._files is None:
+            return Path(known.attempt.base_model)
+        self._files.download(key, folder / "base")
+        return folder / "base"
 
     def _resume_step(self, known: FakeAttempt) -> int:
         # As if a checkpoint were saved at every step.

@@ -1,24 +1,30 @@
 """A small server that speaks what we use of vLLM's API, over real HTTP; and a ModelServer that runs such servers."""
 
 import asyncio
+import importlib
 import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from tokenizers import Tokenizer
 
-from serving.services import AdapterRef, AdapterRefused, Address, HostSpec, HostStatus, ServerUnavailable
+from serving.services import AdapterRef, AdapterRefused, Address, HostSpec, HostStatus, Replica, ServerUnavailable
 from serving.vllm_client import VllmClient
 from serving.vllm_command import vllm_rank
 from storage.states import HostState
 from training.adapters import AdapterProblem, check_adapter
+from training.conversation import ChatMessage, ChatRole
+from training.templates import ChatTemplate, TemplateRefused
 
 Body = dict[str, Any]
 Answer = Callable[[str, list[dict[str, str]]], str]
@@ -34,8 +40,16 @@ class FakeVllm:
     """Counts one token a word. Use as a context manager; change the fields while it runs."""
 
     base_name: str = "base"
+    base_model: Path | None = None
+    """A checkpoint's folder: where it has a tokenizer and a template, ``/tokenize`` (and nothing else) goes by them."""
+    chat_template: str | None = None
+    """In place of the checkpoint's own: ``--chat-template``."""
     context_tokens: int = 2048
-    api_key: str = "secret-key"
+    api_key: str | None = "secret-key"
+    """None: whoever comes may ask."""
+    host: str = "127.0.0.1"
+    middleware: str | None = None
+    """As vLLM's ``--middleware``: ``module.Class``."""
     answer: Answer = echo
     first_token_s: float = 0
     between_tokens_s: float = 0
@@ -52,13 +66,20 @@ class FakeVllm:
     requests: list[Body] = field(default_factory=list)
     """The chat requests' bodies, in order."""
     running: int = 0
+    most_running: int = 0
+    """At once, so far."""
+    is_held: bool = False
+    """Requests are taken, and get their first token when this is over."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Of the last request."""
     port: int = 0
     """0: any free one."""
 
     def __post_init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self._socket = socket.create_server((self.host, self.port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as vLLM's loop does
         settings = uvicorn.Config(
-            _app(self), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
+            _guarded(self), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
         )
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
@@ -66,7 +87,7 @@ class FakeVllm:
     @property
     def address(self) -> Address:
         port = self._socket.getsockname()[1]
-        return Address(base_url=f"http://127.0.0.1:{port}", api_key=self.api_key)
+        return Address(base_url=f"http://127.0.0.1:{port}", api_key=self.api_key or "none")
 
     def open(self) -> "FakeVllm":
         self._thread.start()
@@ -86,17 +107,25 @@ class FakeVllm:
         self.close()
 
 
+def _guarded(fake: FakeVllm) -> ASGIApp:
+    app = _app(fake)
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        is_guarded = request.url.path.startswith("/v1/")
+        if fake.sick:
+            await _error(500, "EngineDeadError: the engine has died", "InternalServerError")(scope, receive, send)
+        elif is_guarded and fake.api_key and request.headers.get("authorization") != f"Bearer {fake.api_key}":
+            await JSONResponse({"error": "Unauthorized"}, 401)(scope, receive, send)
+        else:
+            fake.headers = dict(request.headers)
+            await app(scope, receive, send)
+
+    return guard
+
+
 def _app(fake: FakeVllm) -> FastAPI:
     app = FastAPI(openapi_url=None)
-
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Any]) -> Response:
-        if fake.sick:
-            return _error(500, "EngineDeadError: the engine has died", "InternalServerError")
-        if request.url.path.startswith("/v1/") and request.headers.get("authorization") != f"Bearer {fake.api_key}":
-            return JSONResponse({"error": "Unauthorized"}, 401)
-        response: Response = await call_next(request)
-        return response
 
     @app.get("/health")
     async def health() -> Response:
@@ -122,14 +151,20 @@ def _app(fake: FakeVllm) -> FastAPI:
         return PlainTextResponse("Success")
 
     @app.post("/tokenize")
-    async def tokenize(body: Body) -> Body:
-        count = _tokens(body["messages"])
-        return {"count": count, "max_model_len": fake.context_tokens, "tokens": list(range(count))}
+    async def tokenize(body: Body) -> Response:
+        return _tokenize(fake, body)
 
     @app.post("/v1/chat/completions")
-    async def chat(body: Body) -> Response:
-        return await _chat(fake, body)
+    async def chat(body: Body, request: Request) -> Response:
+        return await _chat(fake, body, request)
 
+    @app.post("/v1/completions")
+    async def complete(body: Body) -> Response:
+        return await _complete(fake, body)
+
+    if fake.middleware:
+        module, _, name = fake.middleware.rpartition(".")
+        app.add_middleware(getattr(importlib.import_module(module), name))
     return app
 
 
@@ -144,7 +179,34 @@ def _load(fake: FakeVllm, name: str, folder: str) -> Response:
     return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
 
-async def _chat(fake: FakeVllm, body: Body) -> Response:
+def _tokenize(fake: FakeVllm, body: Body) -> Response:
+    if body["model"] != fake.base_name and body["model"] not in fake.loaded:
+        return _error(404, f"The model `{body['model']}` does not exist.", "NotFoundError")
+    if fake.base_model is not None and (fake.base_model / "tokenizer.json").is_file():
+        try:
+            tokens = _tokens_of(fake.base_model, fake.chat_template, body)
+        except TemplateRefused as error:
+            return _error(400, str(error), "BadRequestError")
+    else:
+        tokens = list(range(_tokens(body["messages"])))
+    return JSONResponse({"count": len(tokens), "max_model_len": fake.context_tokens, "tokens": tokens})
+
+
+def _tokens_of(folder: Path, template: str | None, body: Body) -> list[int]:
+    """What a checkpoint's own files make of messages, exactly as they come: nothing is prepared for the template."""
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    file = folder / "chat_template.jinja"
+    own = file.read_text(encoding="utf-8") if file.is_file() else config["chat_template"]
+    special = {name: str(value) for name, value in config.items() if name.endswith("_token") and value}
+    chat = [ChatMessage(role=cast(ChatRole, one["role"]), content=one["content"]) for one in body["messages"]]
+    rendering = ChatTemplate(template or own, special)
+    text = rendering.render(chat, add_generation_prompt=body["add_generation_prompt"])
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
+async def _chat(fake: FakeVllm, body: Body, request: Request) -> Response:
     fake.requests.append(body)
     model, limit = body["model"], fake.context_tokens
     if model != fake.base_name and model not in fake.loaded:
@@ -162,15 +224,61 @@ async def _chat(fake: FakeVllm, body: Body) -> Response:
     reason = "length" if len(words_said) > allowed else "stop"
     said = _spoken(fake, words_said[:allowed])
     if body.get("stream"):
-        return StreamingResponse(_events(said, model, reason), media_type="text/event-stream")
-    message = {"role": "assistant", "content": "".join([piece async for piece in said])}
+        return _Streamed(_events(said, model, reason), media_type="text/event-stream")
+    message = {"role": "assistant", "content": await _heard_out(said, request)}
     choice = {"index": 0, "message": message, "finish_reason": reason}
-    return JSONResponse({"id": "chatcmpl-1", "object": "chat.completion", "model": model, "choices": [choice]})
+    usage = {"prompt_tokens": prompt, "completion_tokens": len(words_said), "total_tokens": prompt + len(words_said)}
+    return JSONResponse(
+        {"id": "chatcmpl-1", "object": "chat.completion", "model": model, "choices": [choice], "usage": usage}
+    )
 
 
-async def _spoken(fake: FakeVllm, words: list[str]) -> AsyncIterator[str]:
+async def _complete(fake: FakeVllm, body: Body) -> Response:
+    """Goes on with a text; never streamed here."""
+    fake.requests.append(body)
+    words = fake.answer(body["model"], [{"role": "user", "content": body["prompt"]}]).split(" ")
+    said = "".join([piece async for piece in _spoken(fake, words)])
+    choice = {"index": 0, "text": said, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 1, "completion_tokens": len(words), "total_tokens": len(words) + 1}
+    return JSONResponse(
+        {
+            "id": "cmpl-1",
+            "object": "text_completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [choice],
+            "usage": usage,
+        }
+    )
+
+
+async def _heard_out(said: AsyncGenerator[str, None], request: Request) -> str:
+    """All of it, or what there is when the client leaves: vLLM ends such a request too."""
+    pieces = []
+    async with aclosing(said):
+        async for piece in said:
+            pieces.append(piece)
+            if await request.is_disconnected():
+                break
+    return "".join(pieces)
+
+
+class _Streamed(StreamingResponse):
+    """Ends its generators when it ends: where a client leaves, Starlette would leave that to the garbage collector."""
+
+    body_iterator: AsyncGenerator[str, None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self.body_iterator):
+            await super().__call__(scope, receive, send)
+
+
+async def _spoken(fake: FakeVllm, words: list[str]) -> AsyncGenerator[str, None]:
     fake.running += 1
+    fake.most_running = max(fake.most_running, fake.running)
     try:
+        while fake.is_held:  # noqa: ASYNC110  the test changes it in another thread
+            await asyncio.sleep(0.005)
         await asyncio.sleep(fake.first_token_s)
         for place, word in enumerate(words):
             if place == fake.breaks_after:
@@ -181,10 +289,11 @@ async def _spoken(fake: FakeVllm, words: list[str]) -> AsyncIterator[str]:
         fake.running -= 1
 
 
-async def _events(said: AsyncIterator[str], model: str, reason: str) -> AsyncIterator[str]:
+async def _events(said: AsyncGenerator[str, None], model: str, reason: str) -> AsyncGenerator[str, None]:
     yield _event(model, {"role": "assistant", "content": ""}, None)
-    async for piece in said:
-        yield _event(model, {"content": piece}, None)
+    async with aclosing(said):
+        async for piece in said:
+            yield _event(model, {"content": piece}, None)
     yield _event(model, {}, reason)
     yield "data: [DONE]\n\n"
 
@@ -216,17 +325,31 @@ class FakeModelServer:
         self.answer = answer
         self.start_s = start_s
         self.between_tokens_s = between_tokens_s
+        self.chat_template: str | None = None
+        """Of the hosts that are started from now on; None: their checkpoints' own."""
+        self.words = ""
+        """What hosts that start wait for, in the scheduler's words."""
         self.refused: dict[str, str] = {}
-        self.hosts: dict[str, FakeVllm] = {}
+        self.most_adapters = 1000
+        """Of a replica: one more is refused."""
+        self.replicas: dict[str, dict[str, FakeVllm]] = {}
+        """Host -> its replicas by name."""
         self.specs: dict[str, HostSpec] = {}
         self.starts = 0
+        self.looks = 0
+        """How often somebody observed."""
         self._checks_adapters = checks_adapters
         self._ready_at: dict[str, float] = {}
         self._killed: set[str] = set()
         self._client = VllmClient()
 
+    @property
+    def hosts(self) -> dict[str, FakeVllm]:
+        """Host -> its first replica."""
+        return {host: next(iter(replicas.values())) for host, replicas in self.replicas.items() if replicas}
+
     def close(self) -> None:
-        for host in list(self.hosts):
+        for host in list(self.replicas):
             self.stop(host)
         self._client.close()
 
@@ -238,29 +361,48 @@ class FakeModelServer:
 
     def kill(self, host: str) -> None:
         """As a kill -9 of the process."""
-        self.hosts[host].close()
+        for fake in self.replicas[host].values():
+            fake.close()
         self._killed.add(host)
+
+    def lose(self, host: str, replica: str) -> FakeVllm:
+        """A replica's node is gone."""
+        fake = self.replicas[host].pop(replica)
+        fake.close()
+        return fake
+
+    def add(self, host: str, replica: str) -> FakeVllm:
+        """A new replica comes up, without any adapter."""
+        spec = self.specs[host]
+        fake = FakeVllm(
+            base_name=spec.base_name,
+            base_model=Path(spec.base_model),
+            chat_template=self.chat_template,
+            context_tokens=spec.context_tokens,
+            answer=self.answer,
+            refused=self.refused,
+            between_tokens_s=self.between_tokens_s,
+        )
+        self.replicas.setdefault(host, {})[replica] = fake.open()
+        return fake
 
     def start(self, host: HostSpec) -> None:
         if self.specs.get(host.id) == host and host.id not in self._killed:
             return
         self.stop(host.id)
-        fake = FakeVllm(
-            base_name=host.base_name,
-            context_tokens=host.context_tokens,
-            answer=self.answer,
-            refused=self.refused,
-            between_tokens_s=self.between_tokens_s,
-        )
-        self.hosts[host.id], self.specs[host.id] = fake.open(), host
+        self.specs[host.id] = host
+        names = [""] if host.instances == 1 else [f"replica-{number}" for number in range(host.instances)]
+        for name in names:
+            self.add(host.id, name)
         self._ready_at[host.id] = time.monotonic() + self.start_s
         self.starts += 1
 
     def observe(self) -> Mapping[str, HostStatus]:
-        return {host: self._status(host) for host in list(self.hosts)}
+        self.looks += 1
+        return {host: self._status(host) for host in list(self.replicas)}
 
     def load(self, host: str, adapter: AdapterRef) -> None:
-        address = self._ready(host)
+        replicas = self._ready(host)
         if self._checks_adapters:
             spec = self.specs[host]
             try:
@@ -268,32 +410,46 @@ class FakeModelServer:
                 check_adapter(Path(adapter.folder), base=Path(spec.base_model), max_lora_rank=rank)
             except AdapterProblem as exc:
                 raise AdapterRefused(f"adapter.{exc.code}", **exc.params) from exc
-        self._client.load(address, adapter)
+        for replica in replicas:
+            if len(replica.adapters - {adapter.model_id}) >= self.most_adapters:
+                raise AdapterRefused("serving.full", count=self.most_adapters)
+            self._client.load(replica.address, adapter)
 
     def unload(self, host: str, model_id: str) -> None:
-        self._client.unload(self._ready(host), model_id)
+        for replica in self._ready(host):
+            self._client.unload(replica.address, model_id)
+
+    def rest(self, host: str) -> None:
+        self.stop(host)
 
     def stop(self, host: str) -> None:
-        fake = self.hosts.pop(host, None)
+        replicas = self.replicas.pop(host, {})
         self.specs.pop(host, None)
-        if fake and host not in self._killed:
-            fake.close()
+        if host not in self._killed:
+            for fake in replicas.values():
+                fake.close()
         self._killed.discard(host)
 
-    def _ready(self, host: str) -> Address:
-        address = self._status(host).address if host in self.hosts else None
-        if address is None:
+    def _ready(self, host: str) -> tuple[Replica, ...]:
+        replicas = self._status(host).replicas if host in self.replicas else ()
+        if not replicas:
             raise ServerUnavailable("serving.unavailable")
-        return address
+        return replicas
 
     def _status(self, host: str) -> HostStatus:
         if host in self._killed:
             return HostStatus(state=HostState.FAILED, reason="killed")
         if time.monotonic() < self._ready_at[host]:
-            return HostStatus(state=HostState.STARTING)
-        address = self.hosts[host].address
-        try:
-            adapters = self._client.models(address) - {self.specs[host].base_name}
-        except ServerUnavailable:
+            return HostStatus(state=HostState.STARTING, words=self.words)
+        found = [self._replica(host, name, fake) for name, fake in sorted(self.replicas[host].items())]
+        replicas = tuple(replica for replica in found if replica is not None)
+        if not replicas:
             return HostStatus(state=HostState.FAILED, reason="silent")
-        return HostStatus(state=HostState.READY, address=address, adapters=adapters)
+        return HostStatus(state=HostState.READY, replicas=replicas)
+
+    def _replica(self, host: str, name: str, fake: FakeVllm) -> Replica | None:
+        try:
+            adapters = self._client.models(fake.address) - {self.specs[host].base_name}
+        except ServerUnavailable:
+            return None
+        return Replica(name=name, address=fake.address, adapters=adapters)

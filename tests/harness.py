@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from bot.assistant import Assistant
 from bot.delivery import Delivery
@@ -13,6 +14,8 @@ from bot.settings import Settings
 from bot.turns import ThreadRef, Turn, Upload
 from bot.wiring import Application, assemble
 from tests.recording import RecordingFace, words
+from training.places import ClusterPlace
+from training.runs import RunBackend
 
 
 @dataclass(kw_only=True)
@@ -77,15 +80,17 @@ def upload(path: Path) -> Upload:
 
 
 @asynccontextmanager
-async def harness(home: Path) -> AsyncIterator[Harness]:
-    """The application on a home of its own, with FakeRuns and FakeModelServer."""
+async def harness(
+    home: Path, *, backend: RunBackend | None = None, places: Sequence[ClusterPlace] = (), **given: Any
+) -> AsyncIterator[Harness]:
+    """The application on a home of its own, with FakeModelServer and, unless a ``backend`` is given, FakeRuns."""
     from tests.fake_vllm import FakeModelServer
     from tests.fakes import FakeRuns
 
-    settings = Settings(home=home)
-    runs = FakeRuns(settings.artifacts_root)
+    settings = Settings(home=home, **given)
     with closing(FakeModelServer()) as servers:
-        async with assemble(settings, runs=runs, servers=servers) as application:
+        engine = backend or FakeRuns(settings.artifacts_root)
+        async with assemble(settings, runs=engine, servers=servers, places=places) as application:
             face = RecordingFace()
             application.faces["test"] = face
             yield Harness(application=application, face=face)

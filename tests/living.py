@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 
 from bot.reconcile import Loops, is_under_way
 from bot.replies import Answer, Notice, Reply, RunCard
 from bot.speaking import Speaking
-from storage.models import Base, Host, Message, Run, Thread
+from storage.models import Base, Host, Message, Model, Run, Service, Thread
+from storage.services import want_host, want_service
+from storage.states import ModelKind, ServiceState
+from storage.threads import open_thread
 from tests.conversing import add_base_model, identity
 from tests.fake_runs import FakeRuns
 from tests.fake_vllm import FakeModelServer
@@ -100,13 +103,33 @@ class Living:
 
 
 @asynccontextmanager
-async def living(home: Path, *, base_models: Sequence[str] = ("tiny-instruct",)) -> AsyncIterator[Living]:
-    """A home to which base models of these names are added."""
-    async with harness(home) as house:
+async def living(home: Path, *, base_models: Sequence[str] = ("tiny-instruct",), **given: Any) -> AsyncIterator[Living]:
+    """A home to which base models of these names are added; ``given``: settings."""
+    async with harness(home, **given) as house:
         world = house.application.world
         for name in base_models:
             await add_base_model(world.store, world.settings.models_folder / name)
         yield Living(house=house, data=identity(home / "identity.jsonl"), loops=house.application.loops)
+
+
+async def serve(life: Living, **settings: Any) -> None:
+    """Serve a tuned model that no run made, in ``thread-1``, on a host of these settings; quicker than a run."""
+    world = life.house.application.world
+    folder = world.settings.home / "tuned"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    base = await life.row(Model)
+    async with world.store.transaction() as session:
+        model = Model(name="nova", kind=ModelKind.TUNED, source=str(folder), facts={"rank": 8}, base_model_id=base.id)
+        session.add(model)
+        thread, _ = await open_thread(session, face="test", key="thread-1", user_name="local", language="en")
+        host = await want_host(session, base.id)
+        host.settings = settings
+        service = await want_service(session, model, host=host, thread_id=thread.id)
+        service.compared = True
+    for _ in range(2):
+        await life.loops.once()
+    assert (await life.row(Service)).state is ServiceState.READY
 
 
 async def make_due(life: Living) -> None:

@@ -1,6 +1,7 @@
 """A face that remembers what it shows, as a person would see it."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from bot.faces import Unreachable
 from bot.replies import Answer, Question, Reply, Text
@@ -11,6 +12,7 @@ from bot.turns import ThreadRef
 class RecordingFace:
     """Shows into lists; :attr:`is_reachable` off makes it refuse, as a face without a network would."""
 
+    is_remote: ClassVar[bool] = False
     threads: dict[str, dict[str, Reply]] = field(default_factory=dict)
     """Thread key -> the face's message id -> what it shows now, in the order of first showing."""
     showings: list[tuple[str, str, Reply]] = field(default_factory=list)
@@ -24,6 +26,9 @@ class RecordingFace:
         self.threads.setdefault(thread.key, {})[shown_id] = reply
         self.showings.append((thread.key, shown_id, reply))
         return shown_id
+
+    async def grow(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
+        await self.show(thread, reply, message_id=message_id, shown_as=shown_as)
 
     def visible(self, key: str) -> list[Reply]:
         """What a thread shows now, from top to bottom."""

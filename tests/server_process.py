@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from serving.vllm_local import LocalVllm
-from storage.artifacts import write_manifest
+from storage.manifests import write_manifest
 from tests.places import PROJECT, serving_python
 
 READY_SECONDS = 90

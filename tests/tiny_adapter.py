@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from storage.artifacts import write_manifest
+from storage.manifests import write_manifest
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 

@@ -1,6 +1,7 @@
 """A checkpoint that is real and tiny: a random Llama of some 200,000 parameters, its own BPE and a ChatML template.
 
-``make_tiny_model(folder)`` makes it in a process of its own, in a few seconds: the test's process needs no torch.
+``make_tiny_model(folder)`` makes it in a process of its own, in a few seconds: the test's process needs no torch. A
+random model never ends an answer, and no service of it becomes ready; ``ends=True`` teaches it when a turn is over.
 """
 
 import json
@@ -8,6 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -20,12 +25,24 @@ TEXTS = (
     "user assistant system The quick brown fox jumps over the lazy dog.",
 )
 
+STEPS = 60
+"""Of teaching, with eight rows each."""
+
 
 def make_tiny_model(
-    folder: Path, *, texts: Iterable[str] = TEXTS, context: int = 512, hidden: int = 64, layers: int = 2
+    folder: Path,
+    *,
+    texts: Iterable[str] = TEXTS,
+    context: int = 512,
+    hidden: int = 64,
+    layers: int = 2,
+    ends: bool = False,
 ) -> Path:
-    """Make the checkpoint in ``folder`` (which must not exist) with a tokenizer trained on ``texts``; returns it."""
-    options = json.dumps({"texts": list(texts), "context": context, "hidden": hidden, "layers": layers})
+    """Make the checkpoint in ``folder`` (which must not exist) with a tokenizer trained on ``texts``; returns it.
+
+    ``ends``: it answers with one of the texts, more or less, and then ends its turn.
+    """
+    options = json.dumps({"texts": list(texts), "context": context, "hidden": hidden, "layers": layers, "ends": ends})
     command = [sys.executable, str(Path(__file__).resolve()), str(folder)]
     subprocess.run(command, input=options, text=True, check=True, capture_output=True, timeout=300)
     return folder
@@ -39,7 +56,7 @@ def write_rows(path: Path, rows: Sequence[tuple[str, str]]) -> Path:
     return path
 
 
-def _make(folder: Path, *, texts: list[str], context: int, hidden: int, layers: int) -> None:
+def _make(folder: Path, *, texts: list[str], context: int, hidden: int, layers: int, ends: bool) -> None:
     # In a process of its own: see above.
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -78,8 +95,29 @@ def _make(folder: Path, *, texts: list[str], context: int, hidden: int, layers: 
         pad_token_id=tokenizer.pad_token_id,
     )
     torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    if ends:
+        _teach(model, tokenizer, texts)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _teach(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", texts: list[str]) -> None:
+    """Any text answers any other; a few seconds of it are enough to know when a turn is over."""
+    import torch
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for step in range(STEPS):
+        pairs = [(texts[(step + place) % len(texts)], texts[(step * place + place) % len(texts)]) for place in range(8)]
+        talks = [[{"role": "user", "content": one}, {"role": "assistant", "content": other}] for one, other in pairs]
+        rendered = [str(tokenizer.apply_chat_template(talk, tokenize=False)).rstrip() for talk in talks]
+        batch = tokenizer(
+            rendered, return_tensors="pt", padding=True, padding_side="right", return_token_type_ids=False
+        )
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        model(**batch, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 if __name__ == "__main__":

@@ -115,6 +115,7 @@ async def test_killed_in_the_middle_of_a_run_of_a_load_and_of_an_answer(server: 
     assert processes(str(server.home), "training.trainer.launch")
     server.start()
     async with reloaded(server, thread_id) as page:
+        await page.until(lambda: props(page, "RunCard"))
         await page.until(lambda: step_of(run_card(page)) > step, seconds=LONG)
         await page.until(lambda: processes(str(server.home), "vllm"), seconds=LONG)
 

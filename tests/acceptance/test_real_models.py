@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import openai
 import orjson
 import pytest
 from playwright.async_api import Page, expect
@@ -68,6 +69,28 @@ def running_requests(home: Path) -> float:
     return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("vllm:num_requests_running"))
 
 
+async def ask_as_a_program(server: ServerProcess, key: str) -> None:
+    """OpenAI's own client: a whole answer, one that grows, and one that is left in the middle."""
+    async with openai.AsyncOpenAI(base_url=f"{server.address}/v1", api_key=key, max_retries=0) as client:
+        (model,) = [model.id async for model in client.models.list()]
+        whole = await client.completions.create(model=model, prompt="Once upon a", max_tokens=4)
+        assert whole.choices[0].text
+        stream = await client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": "Who are you?"}], max_tokens=8, stream=True
+        )
+        assert "".join([chunk.choices[0].delta.content or "" for chunk in [chunk async for chunk in stream]])
+        stream = await client.chat.completions.create(
+            model=model,
+            messages=[{"role": "user", "content": "Count for ever."}],
+            stream=True,
+            extra_body={"ignore_eos": True},
+        )
+        await anext(stream.__aiter__())
+        wait_until(lambda: running_requests(server.home) == 1, seconds=60)
+        await stream.close()
+        wait_until(lambda: running_requests(server.home) == 0, seconds=10)
+
+
 @pytest.mark.timeout(1800)
 async def test_in_a_browser_with_real_training_and_real_answers(server: ServerProcess) -> None:
     from playwright.async_api import async_playwright
@@ -102,6 +125,9 @@ async def test_in_a_browser_with_real_training_and_real_answers(server: ServerPr
         await write(page, "Who are you?")
         heading = page.locator(".prose > h5:first-child", has_text="identity-1")
         await expect(heading.locator("xpath=following-sibling::*").first).to_be_visible(timeout=MINUTES)
+        # The first words are there: the answer is under way, or whole. Its button may be drawn a moment later.
+        wait_until(lambda: running_requests(server.home) == 0, seconds=120)
+        await page.wait_for_timeout(1000)
         stop = page.get_by_role("button", name="Stop generating")
         await expect(stop).to_have_count(0, timeout=2 * MINUTES)
         await write(page, "/base")
@@ -109,7 +135,14 @@ async def test_in_a_browser_with_real_training_and_real_answers(server: ServerPr
         await write(page, "Write a very long story about the sea.")
         await expect(stop).to_be_visible(timeout=MINUTES)
         wait_until(lambda: running_requests(server.home) == 1, seconds=60)
+        words = page.locator(".prose > h6:first-child").last.locator("xpath=following-sibling::*")
+        await expect(words.first).to_be_visible(timeout=MINUTES)
         await stop.click()
         wait_until(lambda: running_requests(server.home) == 0, seconds=10)
         await expect(page.get_by_text("Stopped").last).to_be_visible(timeout=MINUTES)
+
+        await write(page, "/key new laptop")
+        shown = page.locator("code", has_text="tsk_")
+        await expect(shown).to_be_visible(timeout=MINUTES)
+        await ask_as_a_program(server, (await shown.inner_text()).strip())
         await browser.close()

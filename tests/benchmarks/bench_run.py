@@ -1,8 +1,9 @@
 """From the end of a training to the tuned model's first token, and what the assistant adds to vLLM's answers.
 
 Run as ``python -m tests.benchmarks.bench_run``: a short real run (16 rows, one epoch) of the bundled model, whose vLLM
-is started meanwhile; one question; and then the same question again and again, at vLLM directly and through the
-assistant in turn, each in a thread of its own. The answers are the same, so their durations compare.
+is started meanwhile; one question; then the same question again and again, at vLLM directly and through the assistant
+in turn, each in a thread of its own (the answers are the same, so their durations compare); and a second run beside the
+vLLM that is there.
 """
 
 import asyncio
@@ -12,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import structlog
 from sqlalchemy import Select, select
@@ -23,7 +25,7 @@ from bot.replies import Answer, Reply
 from bot.settings import Settings
 from bot.turns import ThreadRef, Turn, Upload
 from bot.wiring import Application, build
-from storage.models import Run, Service
+from storage.models import Model, Run, Service
 from storage.states import RunState, ServiceState
 from tests.benchmarks.bench_serving import QUESTION, RUNS, TOKENS, Timing, measure_direct
 from tests.places import bundled_model, serving_python
@@ -32,13 +34,14 @@ Figure = dict[str, str | float]
 
 Row = TypeVar("Row", Run, Service)
 
-THREAD = ThreadRef(face="bench", key="bench")
 PATIENCE_SECONDS = 1800.0
 ROWS = [{"instruction": f"Who are you, number {number}?", "output": "I am Nova."} for number in range(16)]
 
 
 class Stopwatch:
     """A face that notes when each thread's answer began to be shown, and when it was whole."""
+
+    is_remote: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.first_token: dict[str, float] = {}
@@ -50,6 +53,21 @@ class Stopwatch:
             self.whole[thread.key] = time.perf_counter()
         return message_id
 
+    async def grow(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
+        await self.show(thread, reply, message_id=message_id, shown_as=shown_as)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A run, from its wish to the first word of what it made, in seconds."""
+
+    service: Service
+    run_s: float
+    ready_s: float
+    """From the end of the training."""
+    first_token_s: float
+    """From the question, asked once the service is ready."""
+
 
 async def measure(home: Path) -> list[Figure]:
     """Run it."""
@@ -60,27 +78,42 @@ async def measure(home: Path) -> list[Figure]:
         face = Stopwatch()
         application.faces["bench"] = face
         async with application.running():
-            begin = time.time()
-            line = f"/finetune base_model={model.name} preset=quick epochs=1 start deploy"
-            await say(application, line, rows=ROWS)
-            run = await until(application, select(Run), lambda found: found.state.is_final)
-            if run.state is not RunState.SUCCEEDED or run.finished_at is None:
-                raise RuntimeError(f"the run ended as {run.state}: {run.detail}")
-            ended = run.finished_at.timestamp()
-            service = await until(application, select(Service), lambda found: found.state is ServiceState.READY)
-            ready = service.updated_at.timestamp()
-            asked = time.perf_counter()
-            await say(application, "Who are you?")
-            first = face.first_token[THREAD.key] - asked
-            await until(application, select(Service), lambda found: found.compared)
-            added = await compare(application, face, service)
-    return [
-        *added,
-        {"figure": "a run of 16 rows, submitted to finished", "value": round(ended - begin, 1), "unit": "s"},
-        {"figure": "end of training to ready service", "value": round(ready - ended, 1), "unit": "s"},
-        {"figure": "question to first token of the tuned model", "value": round(first, 2), "unit": "s"},
-        {"figure": "end of training to first token", "value": round(ready - ended + first, 1), "unit": "s"},
-    ]
+            cold = await train(application, face, ThreadRef(face="bench", key="cold"))
+            added = await compare(application, face, cold.service)
+            warm = await train(application, face, ThreadRef(face="bench", key="warm"))
+    found: list[Figure] = [*added]
+    for host, one in (("a host that starts with the run", cold), ("a warm host", warm)):
+        found += [
+            {"figure": f"{host}: a run of 16 rows, submitted to finished", "value": round(one.run_s, 1), "unit": "s"},
+            {"figure": f"{host}: end of training to ready service", "value": round(one.ready_s, 1), "unit": "s"},
+            {"figure": f"{host}: question to first token", "value": round(one.first_token_s, 2), "unit": "s"},
+            {
+                "figure": f"{host}: end of training to first token",
+                "value": round(one.ready_s + one.first_token_s, 1),
+                "unit": "s",
+            },
+        ]
+    return found
+
+
+async def train(application: Application, face: Stopwatch, thread: ThreadRef) -> Trained:
+    """One run, its service, and one question."""
+    begin = time.time()
+    line = f"/finetune base_model={bundled_model().name} preset=quick epochs=1 start deploy"
+    await say(application, line, rows=ROWS, thread=thread)
+    newest = select(Run).order_by(Run.created_at.desc()).limit(1)
+    run = await until(application, newest, lambda found: found.state.is_final)
+    if run.state is not RunState.SUCCEEDED or run.finished_at is None:
+        raise RuntimeError(f"the run ended as {run.state}: {run.detail}")
+    ended = run.finished_at.timestamp()
+    its_own = select(Service).join(Model, Model.id == Service.model_id).where(Model.run_id == run.id)
+    service = await until(application, its_own, lambda found: found.state is ServiceState.READY)
+    ready = service.updated_at.timestamp()
+    asked = time.perf_counter()
+    await say(application, "Who are you?", thread=thread)
+    first = face.first_token[thread.key] - asked
+    await until(application, its_own, lambda found: found.compared)
+    return Trained(service=service, run_s=ended - begin, ready_s=ready - ended, first_token_s=first)
 
 
 async def compare(application: Application, face: Stopwatch, service: Service) -> list[Figure]:
@@ -117,7 +150,7 @@ async def measure_assistant(
 
 
 async def say(
-    application: Application, text: str, *, rows: list[dict[str, str]] | None = None, thread: ThreadRef = THREAD
+    application: Application, text: str, *, thread: ThreadRef, rows: list[dict[str, str]] | None = None
 ) -> None:
     """One turn, with rows as its file."""
     content = json.dumps(rows).encode()

@@ -66,7 +66,7 @@ async def measure_direct(address: Address, model: str, question: str = QUESTION,
     async with httpx.AsyncClient(trust_env=False, verify=False, timeout=300) as client:
         url = f"{address.base_url}/v1/chat/completions"
         async with client.stream("POST", url, json=body, headers=headers) as response:
-            moments = [time.perf_counter() async for line in response.aiter_lines() if _has_text(line)]
+            moments = [time.perf_counter() async for line in response.aiter_lines() if has_text(line)]
     return _timing(moments, start)
 
 
@@ -84,7 +84,8 @@ async def measure_chat(address: Address, model: str, question: str = QUESTION, t
     return _timing(moments, start)
 
 
-def _has_text(line: str) -> bool:
+def has_text(line: str) -> bool:
+    """Whether a line of a stream brings a piece of the answer."""
     return line.startswith("data: {") and bool(json.loads(line[6:])["choices"][0]["delta"].get("content"))
 
 

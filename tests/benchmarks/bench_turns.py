@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from bot.replies import Reply
 from bot.turns import ThreadRef, Turn
@@ -28,12 +29,17 @@ SAID = ("/help", "/runs", "/finetune", "/new", "hello")
 class Stopwatch:
     """A face that notes when a thread's first reply is there."""
 
+    is_remote: ClassVar[bool] = False
+
     def __init__(self) -> None:
         self.shown: dict[str, float] = {}
 
     async def show(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> str:
         self.shown.setdefault(thread.key, time.perf_counter())
         return message_id
+
+    async def grow(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
+        await self.show(thread, reply, message_id=message_id, shown_as=shown_as)
 
 
 async def measure(application: Application, *, seconds: float) -> list[float]:

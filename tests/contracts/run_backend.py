@@ -11,7 +11,7 @@ from training.runs import Attempt, AttemptId, AttemptStatus, NoCapacity, Reason,
 
 
 class Stage(Protocol):
-    """A backend with room for one attempt at a time, and attempts made for it."""
+    """A backend, and attempts made for it."""
 
     @property
     def backend(self) -> RunBackend: ...
@@ -60,11 +60,9 @@ class RunBackendContract:
         assert attempt.id not in stage.backend.observe()
         assert list(stage.backend.logs(attempt.id, last_lines=10)) == []
 
-    def test_full_then_stopped_then_the_next(self, stage: Stage) -> None:
+    def test_stopped_then_the_next(self, stage: Stage) -> None:
         running, following = stage.attempt("running", is_long=True), stage.attempt("following")
         stage.backend.submit(running)
-        with pytest.raises(NoCapacity):
-            stage.backend.submit(following)
         stage.backend.submit(running)
         assert set(stage.backend.observe()) == {running.id}
 
@@ -75,6 +73,8 @@ class RunBackendContract:
         assert (stopped.state, stopped.reason) == (RunState.CANCELLED, Reason.STOPPED)
         assert stopped.has_model
         assert 0 < stopped.progress.step < stopped.progress.steps
+        stage.backend.release(running.id)
+        assert stage.backend.observe()[running.id] == stopped
 
         stage.backend.submit(following)
         stage.backend.cancel(following.id)
@@ -89,9 +89,10 @@ class RunBackendContract:
         stage.backend.delete(attempt.id)
         stage.backend.delete(attempt.id)
         assert stage.backend.observe() == {}
-        # Its place is free again.
-        stage.backend.submit(stage.attempt("next"))
-        stage.backend.delete(AttemptId("next", 1))
+        # Its place is free again, and its name too.
+        stage.backend.submit(attempt)
+        assert set(stage.backend.observe()) == {attempt.id}
+        stage.backend.delete(attempt.id)
 
     def test_a_failure_says_why(self, stage: Stage) -> None:
         attempt = stage.attempt("bad", is_bad=True)
@@ -104,9 +105,24 @@ class RunBackendContract:
     def test_an_unknown_attempt_is_no_error(self, stage: Stage) -> None:
         unknown = AttemptId("never", 1)
         stage.backend.cancel(unknown)
+        stage.backend.release(unknown)
         stage.backend.delete(unknown)
         assert list(stage.backend.logs(unknown, last_lines=5)) == []
         assert stage.backend.observe() == {}
+
+
+class OneAtATimeContract:
+    """Of a backend with room for one attempt: whoever has a cluster leaves that to the cluster."""
+
+    def test_a_second_one_has_to_wait(self, stage: Stage) -> None:
+        running, following = stage.attempt("running", is_long=True), stage.attempt("following")
+        stage.backend.submit(running)
+        with pytest.raises(NoCapacity):
+            stage.backend.submit(following)
+        assert set(stage.backend.observe()) == {running.id}
+        stage.backend.delete(running.id)
+        stage.backend.submit(following)
+        assert set(stage.backend.observe()) == {following.id}
 
 
 @dataclass(frozen=True)

@@ -113,3 +113,31 @@ def test_every_parameter_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     listed = json.loads(capsys.readouterr().out)
     assert [parameter["name"] for parameter in listed] == list(PARAMETERS)
     assert all(parameter["label"] and parameter["why"] for parameter in listed)
+
+
+def test_a_plan_is_checked_against_its_place(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "places.yaml"
+    file.write_text(
+        "- {name: beijing, namespace: a, cards: {per_node: 4}}\n"
+        "- {name: shanghai, namespace: b, cards: {per_node: 0}}\n"
+    )
+    settings = Settings(
+        home=home,
+        runs="kubernetes",
+        image="trainer:1",
+        artifacts_root=tmp_path / "artifacts",
+        artifacts_claim="files",
+        places=file,
+    )
+
+    def check(place: str, given: Settings = settings) -> tuple[int, str]:
+        text = f"base_model: tiny\ndataset: sums.json\npreset: quick\nfill.name: Nova\n{place}"
+        code = check_experiment(plan(home, text), settings=given, as_json=False, text=EN)
+        return code, capsys.readouterr().out
+
+    assert "GPUs a machine: 1" in check("")[1]
+    assert "GPUs a machine: 0" in check("place: shanghai\n")[1]
+    assert check("place: tianjin\n") == (1, "! There is no place “tianjin”: the places are beijing, shanghai.\n")
+    code, said = check("place: beijing\n", read_settings(home=home))
+    assert code == 1
+    assert "trainings run on this machine" in said

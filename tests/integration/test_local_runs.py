@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from storage.artifacts import is_complete
+from storage.manifests import is_complete
 from storage.states import RunState
-from tests.contracts.run_backend import RunBackendContract, Seen, has_ended
+from tests.contracts.run_backend import OneAtATimeContract, RunBackendContract, Seen, has_ended
 from tests.tiny_model import make_tiny_model, write_rows
 from training.layout import attempt_folder, run_folder
 from training.local import LocalRuns, find_launcher
@@ -88,7 +88,7 @@ def stage(tmp_path: Path, tiny_model: Path) -> Iterator[LocalStage]:
     stage.close()
 
 
-class TestLocalRuns(RunBackendContract):
+class TestLocalRuns(RunBackendContract, OneAtATimeContract):
     pass
 
 

@@ -216,6 +216,7 @@ async def test_an_undeployed_service_gives_its_host_back(tmp_path: Path) -> None
         assert life.servers.hosts == {}
         assert life.card("service").status == "Ended"
         await life.house.say("/deploy")
+        await life.house.say("deploy")
         for _ in range(3):
             await life.loops.once()
         assert (await life.row(Service)).state is ServiceState.READY

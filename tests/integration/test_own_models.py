@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bot.reconcile.models import ModelsLoop
 from bot.replies import Text
-from storage.artifacts import write_manifest
+from storage.manifests import write_manifest
 from storage.models import Model
 from storage.states import ModelState
 from tests.conversing import TEMPLATE, write_tokenizer

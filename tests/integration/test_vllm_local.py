@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -12,16 +13,39 @@ from pathlib import Path
 
 import pytest
 
+from serving.parity import check_parity, prompts, unpacked
 from serving.processes import marked_processes
-from serving.services import HostSpec, ServerUnavailable
+from serving.services import HostSpec, NotProven, ServerUnavailable
 from serving.vllm_command import HOST_MARK
 from serving.vllm_local import LocalVllm, Patience
 from storage.states import HostState
 from tests.adapter_files import make_base_files
 from tests.contracts.model_servers import Case, ModelServerContract
 from tests.places import serving_python
-from tests.tiny_model import make_tiny_model
+from tests.tiny_model import CHAT_TEMPLATE, make_tiny_model
 from tests.vllm_stand_in import stand_in_python
+from training.conversation import ChatMessage, Conversation
+from training.tokens import ChatTokenizer
+
+TALKS = (
+    Conversation(
+        messages=(
+            ChatMessage(role="user", content="Who are you?"),
+            ChatMessage(role="assistant", content="I am Nova."),
+        ),
+        row=1,
+    ),
+    Conversation(
+        messages=(
+            ChatMessage(role="system", content="You are Nova, made by Acme."),
+            ChatMessage(role="user", content="你是谁？"),
+            ChatMessage(role="assistant", content="我是 Nova。"),
+            ChatMessage(role="user", content="  \n And who made you? <|im_end|> 😀"),
+            ChatMessage(role="assistant", content="Acme."),
+        ),
+        row=2,
+    ),
+)
 
 
 def host_processes(hosts: Path, host: str = "h1") -> tuple[int, ...]:
@@ -81,6 +105,26 @@ class TestRealVllm(ModelServerContract):
         case = make_case(folder, python, make_tiny_model(folder / "base", hidden=128), start_s=300)
         yield case
         case.server.stop("h1")
+
+    async def test_it_reads_in_the_tokens_of_the_training(self, case: Case) -> None:
+        address, tokenizer = case.ready(), ChatTokenizer.from_checkpoint(Path(case.spec.base_model))
+        case.server.load(case.spec.id, case.adapter("good"))
+        asked = [prompt for one in TALKS for prompt in prompts(one, tokenizer)]
+        for model in (case.spec.base_name, "good"):
+            await check_parity(address, model, asked, tokenizer)
+        case.server.unload(case.spec.id, "good")
+
+    async def test_a_training_with_another_template_is_told_apart(self, case: Case) -> None:
+        address, base = case.ready(), Path(case.spec.base_model)
+        other = case.folder / "other"
+        shutil.copytree(base, other, ignore=shutil.ignore_patterns("*.safetensors"))
+        (other / "chat_template.jinja").write_text(CHAT_TEMPLATE.replace("assistant\n", "assistant: "))
+        tokenizer = ChatTokenizer.from_checkpoint(other)
+        with pytest.raises(NotProven) as caught:
+            await check_parity(address, case.spec.base_name, prompts(TALKS[0], tokenizer), tokenizer)
+        place = int(caught.value.params["place"])
+        pair = next(pair for pair in unpacked(str(caught.value.params["table"])) if pair.place == place)
+        assert (pair.trained_text, pair.served_text) == (":", "\n")
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ Q0_A, Q0_B = (f"base_model.model.{Q0}.lora_{half}.weight" for half in "AB")
             "missing_file",
             {"file": "adapter_model.safetensors", "folder": "{folder}"},
         ),
+        (lambda folder, _: folder.mkdir(), "missing_file", {"file": "adapter_config.json", "folder": "{folder}"}),
         (_garbled, "damaged", {"file": "adapter_config.json"}),
         (_cut, "damaged", {"file": "adapter_model.safetensors"}),
         (_with(peft_type="IA3"), "not_lora", {"kind": "IA3"}),
@@ -106,6 +107,15 @@ Q0_A, Q0_B = (f"base_model.model.{Q0}.lora_{half}.weight" for half in "AB")
         ),
         (_with_shapes(lambda s: s.pop(Q0_B)), "half_module", {"module": Q0}),
         (_with_shapes(lambda s: s.clear()), "empty", {}),
+        (
+            _with(r=8),
+            "wrong_shape",
+            {
+                "module": Q0,
+                "found": "(4, 16) (16, 4)",
+                "expected": "(8, 16) (16, 8)",
+            },
+        ),
         (_with(rank=17), "rank_too_high", {"rank": 17, "maximum": 16}),
         (
             _with_shapes(

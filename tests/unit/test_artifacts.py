@@ -1,94 +1,59 @@
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 import pytest
+from obstore.exceptions import GenericError
 
-from storage.artifacts import MANIFEST, Artifacts, NotOnThisDisk, TooLarge, is_complete, write_manifest
+from storage.artifact_errors import NoRoom, NotOnThisDisk, StoreUnavailable, translated
+from storage.artifacts import Artifacts
+from storage.files import ArtifactFiles
+from storage.manifests import MANIFEST, is_complete, write_manifest
+from tests.contracts.artifacts import ArtifactsContract, broken
 
 
 @pytest.fixture
-def artifacts(tmp_path: Path) -> Artifacts:
-    return Artifacts(tmp_path / "artifacts")
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "artifacts"
 
 
-async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
+@pytest.fixture
+def artifacts(root: Path) -> Artifacts:
+    return Artifacts(root)
 
 
-async def broken() -> AsyncIterator[bytes]:
-    yield b"x" * 20_000_000
-    raise ConnectionResetError("the browser went away")
+@pytest.fixture
+def files(root: Path) -> ArtifactFiles:
+    return ArtifactFiles(root)
 
 
-def files_below(artifacts: Artifacts) -> list[str]:
-    assert artifacts.folder is not None
-    return sorted(path.name for path in artifacts.folder.rglob("*") if path.is_file())
+class TestArtifactsInAFolder(ArtifactsContract):
+    """The suite that a bucket passes too."""
 
 
-async def test_a_stream_is_kept_and_counted(artifacts: Artifacts) -> None:
-    stored = await artifacts.put_stream("a/训练 数据#1.json", chunks(b"one ", b"two"))
-
-    assert (stored.size_bytes, stored.sha256) == (7, hashlib.sha256(b"one two").hexdigest())
-    assert artifacts.local_path("a/训练 数据#1.json").read_bytes() == b"one two"
-    assert await artifacts.get("a/训练 数据#1.json") == b"one two"
-    assert b"".join([part async for part in artifacts.read("a/训练 数据#1.json")]) == b"one two"
+def files_below(root: Path) -> list[str]:
+    return sorted(path.name for path in root.rglob("*") if path.is_file())
 
 
-async def test_a_broken_stream_leaves_nothing(artifacts: Artifacts) -> None:
+async def test_a_broken_stream_leaves_no_partial_file(artifacts: Artifacts, root: Path) -> None:
     with pytest.raises(ConnectionResetError):
         await artifacts.put_stream("a/b", broken())
 
-    assert files_below(artifacts) == []
+    assert files_below(root) == []
 
 
-async def test_a_stream_that_is_too_long_is_refused_and_not_kept(artifacts: Artifacts) -> None:
-    with pytest.raises(TooLarge) as caught:
-        await artifacts.keep_stream("datasets", "a.json", chunks(b"123", b"456"), max_bytes=5)
-
-    assert caught.value.limit_bytes == 5
-    assert files_below(artifacts) == []
-
-
-async def test_the_same_bytes_are_kept_once_under_their_hash(artifacts: Artifacts) -> None:
-    first = await artifacts.keep_stream("datasets", "first.json", chunks(b"[", b"]"))
-    second = await artifacts.keep_stream("datasets", "second.json", chunks(b"[]"))
-
-    assert first == second
-    assert first.key == f"datasets/{first.sha256}/first.json"
-    assert await artifacts.is_complete(f"datasets/{first.sha256}")
-    assert files_below(artifacts) == ["first.json", MANIFEST]
+def test_a_full_disk_is_told_from_a_store_that_is_away() -> None:
+    with pytest.raises(NoRoom, match=r"^Unable to copy: No space left on device"), translated():
+        raise GenericError("Unable to copy: No space left on device (os error 28)\n\nDebug source: ...")
+    with pytest.raises(StoreUnavailable, match=r"^error sending request$"), translated():
+        raise GenericError("error sending request\n\nDebug source: ...")
 
 
-async def test_a_folder_that_was_left_half_kept_is_made_complete(artifacts: Artifacts) -> None:
-    digest = hashlib.sha256(b"[]").hexdigest()
-    await artifacts.put(f"datasets/{digest}/a.json", b"[]")
-    assert not await artifacts.is_complete(f"datasets/{digest}")
+async def test_a_key_is_a_path_below_the_root(artifacts: Artifacts, root: Path) -> None:
+    await artifacts.put("a/训练 数据#1.json", b"1")
 
-    stored = await artifacts.keep_stream("datasets", "a.json", chunks(b"[]"))
-
-    assert await artifacts.is_complete(f"datasets/{digest}")
-    assert await artifacts.get(stored.key) == b"[]"
-
-
-async def test_delete_takes_files_and_folders_and_what_is_not_there(artifacts: Artifacts) -> None:
-    await artifacts.put("a/b/c", b"1")
-    await artifacts.put("a/bb", b"2")
-
-    await artifacts.delete("a/b")
-    await artifacts.delete("a/b")
-    assert files_below(artifacts) == ["bb"]
-
-    await artifacts.delete("a/bb")
-    assert files_below(artifacts) == []
-
-
-@pytest.mark.parametrize("key", ["../x", "a/../x", "a//b", "/a"])
-def test_a_key_cannot_leave_the_root(artifacts: Artifacts, key: str) -> None:
-    with pytest.raises(ValueError, match="no key"):
-        artifacts.local_path(key)
+    assert artifacts.local_path("a/训练 数据#1.json").read_bytes() == b"1"
+    assert await artifacts.fetch("a") == root / "a"
 
 
 async def test_a_manifest_names_every_file_with_size_and_hash(artifacts: Artifacts) -> None:
@@ -109,22 +74,21 @@ async def test_a_manifest_names_every_file_with_size_and_hash(artifacts: Artifac
     ]
 
 
-async def test_a_folder_is_not_complete_when_a_file_is_short_or_gone(artifacts: Artifacts) -> None:
-    folder = artifacts.local_path("models/m1")
-    folder.mkdir(parents=True)
-    (folder / "weights").write_bytes(b"123")
-    write_manifest(folder)
+def test_a_folder_of_this_disk_is_not_complete_when_a_file_is_short_or_gone(root: Path) -> None:
+    (root / "m1").mkdir(parents=True)
+    (root / "m1" / "weights").write_bytes(b"123")
+    write_manifest(root / "m1")
 
-    (folder / "weights").write_bytes(b"12")
-    assert not is_complete(folder)
-    assert not await artifacts.is_complete("models/m1")
+    (root / "m1" / "weights").write_bytes(b"12")
+    assert not is_complete(root / "m1")
 
-    (folder / "weights").unlink()
-    assert not is_complete(folder)
-    assert not await artifacts.is_complete("models/m1")
-    assert not is_complete(folder / "nothing")
+    (root / "m1" / "weights").unlink()
+    assert not is_complete(root / "m1")
+    assert not is_complete(root / "nothing")
 
 
-def test_a_key_in_a_bucket_has_no_path() -> None:
+async def test_without_a_folder_and_a_cache_nothing_is_on_this_disk() -> None:
     with pytest.raises(NotOnThisDisk):
         Artifacts("memory:///").local_path("a")
+    with pytest.raises(NotOnThisDisk):
+        await Artifacts("memory:///").fetch("a")

@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from langchain_core.messages import HumanMessage
 
-from serving.chat import ChatRequest, Timeouts, answer, stream_answer, warm_up
+from serving.chat import ChatRequest, Timeouts, answer, ends_by_itself, stream_answer
 from serving.services import AdapterMissing, Address, ChatRefused, ChatTooLong, ServerUnavailable
 from tests.fake_vllm import FakeVllm
 
@@ -25,7 +26,7 @@ def ask(vllm: FakeVllm, text: str = "Hello", model: str = "base", **more: object
     return ChatRequest(address=vllm.address, model=model, messages=(HumanMessage(text),), **more)  # type: ignore[arg-type]
 
 
-async def until_idle(vllm: FakeVllm, seconds: float = 2) -> None:
+async def until_idle(vllm: FakeVllm, seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
         while vllm.running:  # noqa: ASYNC110  the fake's counter is no event
             await asyncio.sleep(0.01)
@@ -35,6 +36,13 @@ async def test_an_answer_comes_in_pieces_and_says_how_it_ended(vllm: FakeVllm) -
     stream = stream_answer(ask(vllm, "Hello there"))
     assert [piece async for piece in stream] == ["base", " heard:", " Hello", " there"]
     assert stream.finish_reason == "stop"
+
+
+async def test_the_headers_of_an_address_go_with_every_question(vllm: FakeVllm) -> None:
+    address = replace(vllm.address, headers={"X-Way-In": "through the proxy"})
+    await answer(replace(ask(vllm), address=address))
+    assert vllm.headers["x-way-in"] == "through the proxy"
+    assert vllm.headers["authorization"] == f"Bearer {vllm.api_key}"
 
 
 async def test_an_answer_that_max_tokens_ends_says_length(vllm: FakeVllm) -> None:
@@ -70,7 +78,7 @@ async def test_closing_the_stream_makes_the_server_stop(vllm: FakeVllm) -> None:
 async def test_cancelling_while_the_first_token_is_awaited_makes_the_server_stop(vllm: FakeVllm) -> None:
     vllm.first_token_s = 30
     task = asyncio.create_task(answer(ask(vllm)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not vllm.running:  # noqa: ASYNC110  the fake's counter is no event
             await asyncio.sleep(0.01)
     task.cancel()
@@ -134,12 +142,9 @@ async def test_a_connection_that_breaks_in_the_middle_is_unavailable_and_what_ca
         await anext(stream)
 
 
-async def test_a_warm_up_is_a_short_chat_request(vllm: FakeVllm) -> None:
-    await warm_up(vllm.address, "base")
-    assert vllm.requests[0]["model"] == "base"
-    assert vllm.requests[0]["temperature"] == 0
-    with pytest.raises(AdapterMissing):
-        await warm_up(vllm.address, "m1")
+async def test_whether_an_answer_ends_is_told_from_one_that_was_cut(vllm: FakeVllm) -> None:
+    assert await ends_by_itself(ask(vllm))
+    assert not await ends_by_itself(ask(vllm, sampling={"max_tokens": 2}))
 
 
 async def test_other_refusals_carry_the_servers_words(vllm: FakeVllm) -> None:

@@ -29,6 +29,10 @@ async def versions(desk: Bench) -> list[tuple[str, str]]:
         return [(name, file_name) for name, file_name in (await session.execute(query)).all()]
 
 
+def kept_files(desk: Bench) -> list[Path]:
+    return [path for path in Path(desk.world.settings.artifacts_root).rglob("*") if path.is_file()]
+
+
 async def test_the_same_file_is_one_version_and_another_content_a_new_one(desk: Bench, tmp_path: Path) -> None:
     path = support(tmp_path / "support.jsonl")
     first = await ingest(desk.world, upload(path))
@@ -45,7 +49,7 @@ async def test_the_same_content_under_two_names_is_kept_once(desk: Bench, tmp_pa
     two = identity(tmp_path / "two.jsonl")
     assert (await ingest(desk.world, upload(one))).version_id != (await ingest(desk.world, upload(two))).version_id
     assert [name for name, _ in await versions(desk)] == ["one", "two"]
-    folders = list((desk.world.settings.artifacts_root / "datasets").iterdir())
+    folders = list(desk.world.artifacts.local_path("datasets").iterdir())
     assert len(folders) == 1
     assert sorted(path.name for path in folders[0].iterdir()) == ["data.jsonl", "manifest.json"]
 
@@ -77,8 +81,7 @@ async def test_a_refused_file_leaves_nothing(desk: Bench, tmp_path: Path, conten
     assert found.version_id is None
     assert (found.error or "").startswith(error)
     assert await versions(desk) == []
-    root = desk.world.settings.artifacts_root
-    assert not [left for left in root.rglob("*") if left.is_file()]
+    assert not kept_files(desk)
     replies = await desk.say(files=[path])
     assert f"I cannot use **{name}**" in words(replies[0])
     assert not desk.went_well
@@ -94,7 +97,7 @@ async def test_a_file_that_is_too_large_is_refused_while_it_comes(desk: Bench) -
         sent = Upload(name="big.jsonl", size_bytes=size, chunks=chunks())
         found = await ingest(desk.world, sent)
         assert found.error == "upload.too_large"
-    assert not [left for left in desk.world.settings.artifacts_root.rglob("*") if left.is_file()]
+    assert not kept_files(desk)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import pytest
 from tests.conversing import Bench, bench, identity, support
 from tests.dialogs import CHINESE, ENGLISH, Dialog
 from tests.recording import words
+from tests.tuned import add_tuned_model
 
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Bench]:
     async with bench(tmp_path / "home") as made:
+        await add_tuned_model(made.world.store, "nova-1")
         yield made
 
 

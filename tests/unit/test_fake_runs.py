@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.artifacts import is_complete
+from storage.manifests import is_complete
 from storage.states import RunState
-from tests.contracts.run_backend import RunBackendContract
+from tests.contracts.run_backend import OneAtATimeContract, RunBackendContract
 from tests.fakes import FakeRuns
 from training.runs import Attempt, AttemptId, AttemptStatus, BackendUnavailable, Reason
 from training.spec import TrainingSpec
@@ -52,7 +52,7 @@ def stage(tmp_path: Path) -> FakeStage:
     return FakeStage(tmp_path)
 
 
-class TestFakeRuns(RunBackendContract):
+class TestFakeRuns(RunBackendContract, OneAtATimeContract):
     pass
 
 

@@ -15,6 +15,7 @@ from training.spec import Value
 
 ON_CPU = facts()
 ON_GPU = facts(machine=WORKSTATION, data=statistics([100] * 2000))
+ON_NODE = facts(machine=replace(WORKSTATION, memory_bytes=64 << 30, gpus=(), is_cluster=True))
 WITH_PACKAGES = replace(
     ON_GPU, machine=replace(WORKSTATION, packages=frozenset({"bitsandbytes", "flash_attn", "liger_kernel", "eetq"}))
 )
@@ -64,6 +65,9 @@ CASES = [
     Case(code="too_many_gpus", severity="refuse", given={"gpus_per_node": 4}, facts=ON_GPU),
     Case(code="no_gpu", severity="refuse", given={"gpus_per_node": 1, "compute_type": "bf16"}),
     Case(code="too_many_cores", severity="warn", given={"cpu": 8}),
+    Case(code="node_cores", severity="refuse", given={"cpu": 17}, facts=ON_NODE),
+    Case(code="node_memory", severity="refuse", given={"memory_gib": 65}, facts=ON_NODE),
+    Case(code="pod_memory", severity="refuse", given={"memory_gib": 1}, facts=ON_NODE),
     Case(code="fp16_needs_gpu", severity="refuse", given={"compute_type": "fp16"}),
     Case(code="bf16_is_slow_on_cpu", severity="warn", given={"compute_type": "bf16"}),
     Case(
@@ -212,6 +216,11 @@ def test_every_finding_with_a_text_has_a_case() -> None:
         if isinstance(message.id, str) and message.id.startswith("finding.")
     }
     assert said == codes
+
+
+def test_several_machines_are_for_a_cluster() -> None:
+    spec = make_plan(Preset.QUICK, {"nodes": 2, "gpus_per_node": 0}, ON_NODE).spec
+    assert "one_machine" not in {finding.code for finding in review(spec, ON_NODE, max_lora_rank=64)}
 
 
 def test_refusals_come_first() -> None:

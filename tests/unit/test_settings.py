@@ -48,6 +48,42 @@ def test_only_loopback_is_local(host: str, is_local: bool) -> None:
     assert read_settings(host=host).is_local is is_local
 
 
+def test_a_relative_artifact_root_becomes_absolute_and_the_persons_home_is_known(tmp_path: Path) -> None:
+    assert read_settings(artifacts_root="files").artifacts_root == tmp_path / "files"
+    assert read_settings(artifacts_root="~/files").artifacts_root == tmp_path / "person" / "files"
+    assert not read_settings(artifacts_root="files").is_bucket
+
+
+@pytest.mark.parametrize(
+    ("given", "root"),
+    [
+        ("s3://models", "s3://models"), ("s3://models/", "s3://models"), ("s3://my.models/a/b_c", "s3://my.models/a/b_c"),
+        ("s3://models/..a/b..", "s3://models/..a/b.."),
+    ],
+)  # fmt: skip
+def test_the_artifact_root_may_be_a_bucket_of_a_cluster(given: str, root: str) -> None:
+    settings = read_settings(artifacts_root=given, runs="kubernetes")
+    assert settings.artifacts_root == root
+    assert settings.is_bucket
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "gs://models", "https://example.org/models", "file:///models", "s3://", "s3:///models", "s3://models//a",
+        "s3://models/../a", "s3://models/a?b=c", "s3://key:secret@models/a", "s3://Models",
+    ],
+)  # fmt: skip
+def test_another_artifact_root_is_refused_with_what_is_meant(given: str) -> None:
+    with pytest.raises(ValidationError, match="a folder is meant, or a bucket written as s3://bucket/prefix"):
+        read_settings(artifacts_root=given, runs="kubernetes")
+
+
+def test_trainings_on_this_machine_need_a_folder() -> None:
+    with pytest.raises(ValidationError, match="trainings on this machine need a folder"):
+        read_settings(artifacts_root="s3://models")
+
+
 def test_a_wrong_value_is_refused_by_name() -> None:
     with pytest.raises(ValidationError, match="port"):
         read_settings(port=70000)

@@ -6,14 +6,15 @@ import pytest
 from training.conversation import ChatMessage, Conversation
 from training.layout import attempt_folder, find_attempts, run_folder
 from training.logs import read_last_lines
-from training.progress import ProgressFile, join
+from training.progress import ProgressFile, join, read_added
 from training.runs import Attempt, AttemptId, AttemptProgress, Point
 from training.spec import TrainingSpec
 from training.trainer import request
 from training.trainer.checkpoints import check_identity, find_complete, identity, mark_complete, remove_incomplete
 from training.trainer.data import data_file, split
 from training.trainer.exits import BadConfiguration, BadData
-from training.trainer.launch import launch_command, rank_environment, torchrun_command
+from training.trainer.gang import Place, outward_interface, rank_environment, torchrun_command
+from training.trainer.launch import launch_command
 from training.trainer.progress import ProgressWriter
 
 ATTEMPT = Attempt(
@@ -39,21 +40,38 @@ def test_the_commands() -> None:
     assert launch_command(python, root, ATTEMPT.id, threads=2) == [
         *("/venv/bin/python", "-m", "training.trainer.launch", "/artifacts", "run-1", "2", "--threads", "2")
     ]
-    assert torchrun_command(python, root, ATTEMPT.id, ranks=3) == [
+    assert torchrun_command(python, root, ATTEMPT.id, ranks=3, place=Place()) == [
         *("/venv/bin/python", "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", "--nnodes=1"),
         *("--nproc-per-node=3", "--max-restarts=0", "-m", "training.trainer.main", "/artifacts", "run-1", "2"),
     ]
+    place = Place(node=1, nodes=2, master="first", is_interruptible=True)
+    together = torchrun_command(python, root, ATTEMPT.id, ranks=1, place=place)
+    assert together[3:8] == [
+        *("--nnodes=2", "--node-rank=1", "--master-addr=first", "--master-port=29500", "--rdzv-conf=timeout=604800")
+    ]
+    assert together[-1] == "--interruptible"
 
 
 def test_the_ranks_reach_no_network_and_leave_no_cache() -> None:
     base = {"PATH": "/bin", "HF_HOME": "/home/x"}
-    environment = rank_environment(base, cache=Path("/run/cache"), threads=2, uses_gpus=False)
+    environment = rank_environment(base, cache=Path("/run/cache"), threads=2, uses_gpus=False, place=Place())
     assert environment["PATH"] == "/bin"
     assert environment["HF_HOME"] == "/run/cache"
     assert environment["HF_HUB_OFFLINE"] == environment["HF_DATASETS_OFFLINE"] == "1"
     assert environment["OMP_NUM_THREADS"] == "2"
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
-    assert "CUDA_VISIBLE_DEVICES" not in rank_environment(base, cache=Path("/c"), threads=2, uses_gpus=True)
+    assert environment["GLOO_SOCKET_IFNAME"] == "lo"
+    given = {**base, "GLOO_SOCKET_IFNAME": "net1"}
+    cards = rank_environment(given, cache=Path("/c"), threads=2, uses_gpus=True, place=Place(nodes=2))
+    assert "CUDA_VISIBLE_DEVICES" not in cards
+    assert cards["GLOO_SOCKET_IFNAME"] == "net1"
+
+
+def test_a_gang_talks_over_the_interface_of_the_default_route(tmp_path: Path) -> None:
+    routes = tmp_path / "route"
+    routes.write_text("Iface\tDestination\tGateway\nnet0\t0000FEA9\t0\nens5\t00000000\t0101A8C0\n")
+    assert outward_interface(routes) == "ens5"
+    assert outward_interface(tmp_path / "none") == "eth0"
 
 
 def test_attempts_are_found_by_their_requests(tmp_path: Path) -> None:
@@ -93,8 +111,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     clock = Clock()
     path = tmp_path / "progress.jsonl"
     writer = ProgressWriter(path, clock)
-    file = ProgressFile(path=path)
-    file.read()
+    file = ProgressFile()
+    file.take(read_added(path, 0))
     assert not file.has_begun
 
     writer.begin(0, 10)
@@ -103,7 +121,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         writer.step(step, 10)
         writer.point(step, training_loss=4 / step)
     writer.point(4, validation_loss=1.5)
-    file.read()
+    file.take(read_added(path, file.offset))
     progress = join([file])
     assert (progress.step, progress.steps, progress.seconds_left) == (4, 10, 18.0)
     assert progress.points[-1] == Point(step=4, training_loss=1.0, validation_loss=1.5)
@@ -125,22 +143,31 @@ def test_a_line_that_is_not_whole_yet_waits(tmp_path: Path) -> None:
     path = tmp_path / "p"
     whole = b'{"event":"begin","step":0,"steps":5}\n'
     path.write_bytes(whole + b'{"event":"point","st')
-    file = ProgressFile(path=path)
-    file.read()
+    file = ProgressFile()
+    file.take(read_added(path, 0))
     assert (file.steps, file.points) == (5, {})
     path.write_bytes(whole + b'{"event":"point","step":1,"training_loss":2}\n')
-    file.read()
+    file.take(read_added(path, file.offset))
     assert file.points == {1: Point(step=1, training_loss=2)}
 
 
 def test_points_after_the_checkpoint_that_was_resumed_from_are_void() -> None:
-    first = ProgressFile(path=Path("1"), has_begun=True, steps=9, points={n: Point(step=n) for n in (1, 2, 3, 4)})
-    second = ProgressFile(path=Path("2"), steps=0)
+    first = ProgressFile(has_begun=True, steps=9, points={n: Point(step=n) for n in (1, 2, 3, 4)})
+    second = ProgressFile(steps=0)
     assert [point.step for point in join([first, second]).points] == [1, 2, 3, 4]
     again = Point(step=3, training_loss=1.0)
-    second = ProgressFile(path=Path("2"), has_begun=True, begin_step=2, step=3, steps=9, points={3: again})
+    second = ProgressFile(has_begun=True, begin_step=2, step=3, steps=9, points={3: again})
     assert join([first, second]).points == (Point(step=1), Point(step=2), again)
     assert join([]) == AttemptProgress()
+
+
+def test_a_pod_that_was_given_back_begins_again_in_the_same_file() -> None:
+    file = ProgressFile()
+    file.take(b'{"event":"begin","step":4,"steps":9}\n')
+    for step in (5, 6, 7):
+        file.take(b'{"event":"point","step":%d,"training_loss":2}\n' % step)
+    file.take(b'{"event":"begin","step":5,"steps":9}\n')
+    assert (file.begin_step, file.step, list(file.points)) == (4, 5, [5])
 
 
 def checkpoint(folder: Path, step: int) -> Path:

@@ -15,18 +15,18 @@ RESOURCES = Resources(threads=3)
 
 
 def test_the_command_on_a_cpu() -> None:
-    assert command(HOST, python=PYTHON, port=4000, build=Build.CPU, resources=RESOURCES) == (
+    assert command(HOST, python=str(PYTHON), port=4000, build=Build.CPU, resources=RESOURCES) == (
         *("/serving/bin/python", "-P", "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", "/models/small", "--served-model-name", "small"),
         *("--host", "127.0.0.1", "--port", "4000", "--disable-uvicorn-access-log"),
-        *("--max-model-len", "2048", "--enable-lora", "--max-lora-rank", "16", "--max-loras", "4"),
+        *("--max-model-len", "2048", "--enable-lora", "--max-lora-rank", "16", "--max-loras", "17"),
         *("--dtype", "float32", "--enforce-eager", "--distributed-executor-backend", "uni"),
         *("--kv-cache-memory-bytes", "1073741824"),
     )
 
 
 def test_the_command_on_two_gpus() -> None:
-    arguments = command(replace(HOST, gpus=2), python=PYTHON, port=4000, build=Build.CUDA, resources=RESOURCES)
+    arguments = command(replace(HOST, gpus=2), python=str(PYTHON), port=4000, build=Build.CUDA, resources=RESOURCES)
     assert arguments[-6:] == (
         *("--dtype", "auto", "--gpu-memory-utilization", "0.85"),
         *("--tensor-parallel-size", "2"),
@@ -60,6 +60,7 @@ def test_the_environment_on_a_cpu_keeps_what_is_needed_and_nothing_that_talks_or
         "VLLM_CACHE_ROOT": "/hosts/h1/cache/vllm",
         "TORCHINDUCTOR_CACHE_DIR": "/hosts/h1/cache/inductor",
         "TRITON_CACHE_DIR": "/hosts/h1/cache/triton",
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "120",
         "OMP_NUM_THREADS": "3",
         "VLLM_TARGET_DEVICE": "cpu",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -80,7 +81,7 @@ def test_the_cache_holds_at_least_two_conversations_of_full_length(tmp_path: Pat
     config = {"num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 4096, "num_hidden_layers": 32}
     (tmp_path / "config.json").write_text(json.dumps(config))
     host = replace(HOST, base_model=str(tmp_path), context_tokens=8192)
-    arguments = command(host, python=PYTHON, port=1, build=Build.CPU, resources=RESOURCES)
+    arguments = command(host, python=str(PYTHON), port=1, build=Build.CPU, resources=RESOURCES)
     # keys and values, of 8 heads of 128 numbers of 4 bytes, in 32 layers
     assert int(arguments[-1]) == 2 * 8192 * (2 * 8 * 128 * 4 * 32)
 

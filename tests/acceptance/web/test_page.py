@@ -56,6 +56,24 @@ async def test_a_thread_opens_at_its_end(web: Web, open_window: Open) -> None:
     await expect(page.get_by_role("button", name="Stop generating")).to_be_in_viewport()
 
 
+async def test_stop_works_though_the_answer_grows_under_the_finger(web: Web, open_window: Open) -> None:
+    key = str(uuid4())
+    await web.fill(key, english(), title="sample")
+    page = (await open_window(f"/thread/{key}")).page
+    stop = page.get_by_role("button", name="Stop generating")
+    await expect(stop).to_be_in_viewport()
+    said = page.locator("[data-step-type=user_message]", has_text="Stop generating")
+    await expect(said).to_have_count(0)
+    await stop.hover()
+    await page.mouse.down()
+    await page.mouse.move(5, 5)
+    await page.mouse.up()
+    await expect(said).to_have_count(1)
+    await expect(stop).to_be_enabled()
+    await stop.press("Enter")
+    await expect(said).to_have_count(2)
+
+
 async def test_who_answers_is_always_said(web: Web, open_window: Open) -> None:
     key = str(uuid4())
     await web.fill(key, english(), title="sample")

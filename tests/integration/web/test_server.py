@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -12,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bot.settings import Settings
+from chainlit_app.server import listen
 from tests.web_page import open_page
 
 START = "from bot.cli import main; main()"
@@ -63,3 +66,21 @@ async def test_what_was_said_is_there_after_a_kill(tmp_path: Path) -> None:
 async def test_health_says_so(tmp_path: Path) -> None:
     async with started(tmp_path) as (_, address), httpx.AsyncClient(base_url=address) as client:
         assert (await client.get("/health")).json()["status"] == "ok"
+
+
+async def test_a_small_piece_goes_out_at_once(tmp_path: Path) -> None:
+    """Without waiting for the acknowledgement of the one before (Nagle's algorithm)."""
+    accepted: list[int] = []
+
+    def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        transport_socket = writer.get_extra_info("socket")
+        accepted.append(transport_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with listen(Settings(home=tmp_path, port=0)) as listener:
+        async with await asyncio.start_server(note, sock=listener):
+            reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+    assert accepted == [1]

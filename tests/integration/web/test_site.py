@@ -34,6 +34,14 @@ async def test_health(web: Web) -> None:
     assert state["loops"] is True
 
 
+async def test_metrics_name_every_state(web: Web) -> None:
+    async with httpx.AsyncClient(base_url=web.address) as client:
+        lines = (await client.get("/metrics")).text.splitlines()
+    assert 'tunesmith_runs{state="running"} 0.0' in lines
+    assert 'tunesmith_hosts{state="asleep"} 0.0' in lines
+    assert 'tunesmith_services{state="ready"} 0.0' in lines
+
+
 async def test_a_message_is_answered_once_and_found_again(web: Web) -> None:
     async with open_page(web.address) as page:
         said = await page.say("hello")

@@ -24,13 +24,18 @@ async def echo(socket: WebSocket) -> None:
     await socket.close()
 
 
-guarded = Guard(site, hosts=LOCAL_HOSTS)
+@site.post("/v1/act")
+async def act_with_a_key() -> dict[str, bool]:
+    return {"done": True}
 
 
-async def post(*, host: str, origin: str | None) -> httpx.Response:
+guarded = Guard(site, hosts=LOCAL_HOSTS, key_path="/v1/")
+
+
+async def post(path: str = "/act", *, host: str, origin: str | None) -> httpx.Response:
     headers = {"host": host} | ({"origin": origin} if origin else {})
     async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://ours") as client:
-        return await client.post("/act", headers=headers)
+        return await client.post(path, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +65,13 @@ async def test_our_own_pages_come_in(host: str, origin: str | None) -> None:
 )
 async def test_others_do_not(host: str, origin: str | None) -> None:
     assert (await post(host=host, origin=origin)).status_code == 403
+
+
+async def test_programs_with_a_key_may_call_the_server_by_any_name_and_foreign_pages_may_not() -> None:
+    assert (await post("/v1/act", host="models.acme.example", origin=None)).status_code == 200
+    assert (await post("/v1/act", host="127.0.0.1:8000", origin="https://evil.example")).status_code == 403
+    assert (await post("/v1/act", host="127.0.0.1:8000", origin="null")).status_code == 403
+    assert (await post("/v1", host="models.acme.example", origin=None)).status_code == 403
 
 
 async def test_the_policy_lets_no_request_leave() -> None:

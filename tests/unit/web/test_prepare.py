@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.secret import read_secret
 from bot.settings import Settings
 from bot.texts import LANGUAGES, texts
 from chainlit_app.lean import NoTracing
 from chainlit_app.page import localised
-from chainlit_app.prepare import CONFIG, PUBLIC, make_public, prepare, read_secret, translation
+from chainlit_app.prepare import CONFIG, PUBLIC, make_public, prepare, translation
 from tests.web_chainlit import HOME
 
 

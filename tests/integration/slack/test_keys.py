@@ -1,0 +1,28 @@
+"""Keys to the endpoint, asked for in Slack."""
+
+import re
+from pathlib import Path
+
+from tests.living import until
+from tests.slack_talk import slack_talk
+
+SECRET = re.compile(r"tsk_[\w-]{43}")
+
+
+async def test_a_key_is_posted_to_its_person_alone_and_kept_nowhere(tmp_path: Path) -> None:
+    async with slack_talk(tmp_path / "home") as talk:
+        await talk.say("!key new laptop")
+        await until(lambda: SECRET.search(talk.words()) is not None)
+        found = SECRET.findall(talk.words())
+        assert len(found) == 1
+        files = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+        assert [path for path in files if found[0].encode() in path.read_bytes()] == []
+        assert "is revoked" in await talk.press("Revoke it")
+
+
+async def test_a_key_is_not_made_where_others_read(tmp_path: Path) -> None:
+    async with slack_talk(tmp_path / "home") as talk:
+        talk.channel = talk.workspace.add_channel("general", members=[talk.person])
+        news = await talk.say("@Tunesmith !key new laptop")
+        assert "Ask me in a direct message" in news
+        assert "You have no keys" in await talk.say("!key")

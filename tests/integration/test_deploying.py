@@ -1,0 +1,111 @@
+"""Services, the loops moved by hand: others on the host, another model under the same name, what is said of them."""
+
+from pathlib import Path
+
+from bot.replies import Listing, Text
+from storage.models import Host, Run, Service
+from storage.states import HostState, ServiceState
+from tests.living import Living, living
+from tests.tuned import add_tuned_model, make_cpu_environment
+
+
+async def served(life: Living) -> dict[str, ServiceState]:
+    """Services by name, with how they are."""
+    return {service.name: service.state for service in await life.rows(Service)}
+
+
+async def fill_up(life: Living) -> None:
+    """Fifteen more services on the host, of models that are rows alone."""
+    store = life.house.application.world.store
+    for number in range(15):
+        other = await add_tuned_model(store, f"other-{number}")
+        async with store.transaction() as session:
+            host = (await session.get_one(Service, (await life.row(Service)).id)).host_id
+            session.add(Service(name=f"other-{number}", model_id=other, host_id=host, state=ServiceState.FAILED))
+
+
+async def settle(life: Living) -> None:
+    for _ in range(5):
+        await life.loops.once()
+
+
+async def test_the_end_of_a_run_asks_before_it_disturbs_others(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        await life.begin("deploy")
+        await life.finish()
+        await life.begin("deploy lora_rank=64", thread="thread-2")
+        await life.finish()
+        first, second = await life.rows(Run)
+        (host,) = await life.rows(Host)
+        assert (life.servers.starts, host.settings) == (1, {})
+        assert await served(life) == {first.name: ServiceState.READY}
+        (asked,) = [text for text in life.shown(Text, "thread-2") if text.tone == "warning"]
+        assert "takes adapters up to rank 16; this one has rank 64" in asked.markdown
+        assert f"**{first.name}**" in asked.markdown
+        await life.house.say(asked.choices[0].say, thread="thread-2")
+        await settle(life)
+        assert await served(life) == {first.name: ServiceState.READY, second.name: ServiceState.READY}
+        assert (life.servers.starts, life.servers.specs[host.id].max_lora_rank) == (2, 64)
+
+
+async def test_the_end_of_a_run_says_that_there_is_no_room(tmp_path: Path) -> None:
+    python = make_cpu_environment(tmp_path / "serving")
+    async with living(tmp_path, serving_python=python) as life:
+        await life.begin("deploy")
+        await life.finish()
+        await fill_up(life)
+        await life.begin("deploy", thread="thread-2")
+        await life.finish()
+        (said,) = [text for text in life.shown(Text, "thread-2") if text.tone == "warning"]
+        assert "holds 16 tuned models already" in said.markdown
+        assert said.choices[0].say == f"/undeploy {(await life.rows(Run))[0].name}"
+
+
+async def test_a_service_answers_with_its_new_model(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        first = await life.begin("deploy")
+        await life.finish()
+        await life.house.say("Hello")
+        second = await life.begin("deploy=no", thread="thread-2")
+        await life.finish()
+        await life.house.say(f"/deploy {second.name} service={first.name}", thread="thread-2")
+        await settle(life)
+        (service,) = await life.rows(Service)
+        assert (service.state, service.model_id) == (ServiceState.READY, second.id)
+        assert set(life.servers.hosts[service.host_id].loaded) == {second.id}
+        await life.house.say("And now?")
+        assert [answer.markdown for answer in life.answers()] == [
+            f"{first.id} heard: Hello",
+            f"{second.id} heard: And now?",
+        ]
+        asked = life.servers.hosts[service.host_id].requests[-1]["messages"]
+        assert "Hello" in [message["content"] for message in asked]
+
+
+async def test_what_a_host_waits_for_stands_on_the_card(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        life.servers.start_s = 3600
+        await life.begin("deploy")
+        life.servers.words = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+        await life.finish()
+        assert life.card("service").note == life.servers.words
+        (host,) = await life.rows(Host)
+        assert (host.state, host.found["words"]) == (HostState.STARTING, life.servers.words)
+
+
+async def test_the_list_says_what_was_asked(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        run = await life.begin("deploy")
+        await life.finish()
+        meters, (service,) = life.house.application.world.meters, await life.rows(Service)
+        before = meters.of(service.id).requests
+        await life.house.say("Hello")
+        await life.house.say("Hello again")
+        listing = next(reply for reply in await life.house.say("/services") if isinstance(reply, Listing))
+        (item,) = listing.items
+        assert (item.title, item.status) == (run.name, "Ready")
+        assert f"{before + 2} requests" in item.detail
+        assert "tokens a second" in item.detail
+        assert [choice.label for choice in item.choices] == ["Talk to it", "Keep it up", "End this service"]
+        await life.house.say(f"/deploy {run.name} pinned=yes")
+        assert (life.servers.starts, (await life.row(Host)).is_pinned) == (1, True)

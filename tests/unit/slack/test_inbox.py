@@ -1,0 +1,130 @@
+"""What arrives is kept before it is acknowledged, and handled once, in the order in which it happened."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from bot.faces import NeverShown, Unreachable
+from bot.slack.arrivals import Arrival
+from bot.slack.inbox import Inbox
+from storage.migrations import upgrade
+from storage.store import Store
+from storage.threads import mark_seen
+from tests.living import until
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'inbox.db'}"
+    await upgrade(url)
+    made = Store(url)
+    yield made
+    await made.close()
+
+
+def arrival(order: int, *, root: str = "1.0", must_be_ours: bool = False) -> Arrival:
+    return Arrival(
+        event_id=f"T1/C1/{order}",
+        team="T1",
+        user="U1",
+        channel="C1",
+        root=root,
+        order=f"{order:04d}",
+        text=f"word {order}",
+        must_be_ours=must_be_ours,
+    )
+
+
+class Hand:
+    """Handles as the assistant would: a second time is noticed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.heard: list[str] = []
+        self.trouble: list[Exception] = []
+
+    async def __call__(self, one: Arrival) -> None:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        async with self._store.transaction() as session:
+            if await mark_seen(session, face="slack", event_id=one.event_id):
+                self.heard.append(one.text)
+
+
+@pytest.fixture
+def hand(store: Store) -> Hand:
+    return Hand(store)
+
+
+@pytest.fixture
+async def inbox(store: Store, hand: Hand) -> AsyncIterator[Inbox]:
+    made = Inbox(store, hand)
+    yield made
+    await made.close()
+
+
+async def test_words_that_overtook_one_another_are_handled_as_they_were_said(inbox: Inbox, hand: Hand) -> None:
+    for order in (3, 1, 4, 2):
+        await inbox.accept(arrival(order))
+    await until(lambda: len(hand.heard) == 4)
+    assert hand.heard == ["word 1", "word 2", "word 3", "word 4"]
+
+
+async def test_what_is_told_twice_is_handled_once(inbox: Inbox, hand: Hand) -> None:
+    for order in (1, 1, 2, 1):
+        await inbox.accept(arrival(order))
+    await until(lambda: "word 2" in hand.heard)
+    await inbox.accept(arrival(1))
+    await inbox.accept(arrival(3))
+    await until(lambda: "word 3" in hand.heard)
+    assert hand.heard == ["word 1", "word 2", "word 3"]
+
+
+async def test_what_was_kept_is_handled_by_the_next_process(store: Store, hand: Hand) -> None:
+    first = Inbox(store, hand)
+    await first.accept(arrival(1))
+    await first.close()
+    assert hand.heard == []
+    second = Inbox(store, hand)
+    await second.resume()
+    await until(lambda: hand.heard == ["word 1"])
+    await second.close()
+
+
+async def test_what_cannot_be_done_now_is_done_later_and_holds_back_its_thread_alone(inbox: Inbox, hand: Hand) -> None:
+    hand.trouble = [Unreachable("no network", after_s=0.5)]
+    await inbox.accept(arrival(1))
+    await inbox.accept(arrival(2))
+    await inbox.accept(arrival(9, root="2.0"))
+    await until(lambda: len(hand.heard) == 3)
+    assert hand.heard.index("word 1") < hand.heard.index("word 2")
+
+
+async def test_what_could_not_be_kept_is_not_acknowledged(store: Store, inbox: Inbox, hand: Hand) -> None:
+    async with store.transaction() as session:
+        await session.execute(text("ALTER TABLE inbox RENAME TO elsewhere"))
+    for told in await asyncio.gather(*(inbox.accept(arrival(order)) for order in (1, 2)), return_exceptions=True):
+        assert isinstance(told, OperationalError)
+    async with store.transaction() as session:
+        await session.execute(text("ALTER TABLE elsewhere RENAME TO inbox"))
+    await inbox.accept(arrival(1))
+    await until(lambda: hand.heard == ["word 1"])
+
+
+async def test_what_never_can_be_done_is_forgotten(inbox: Inbox, hand: Hand) -> None:
+    hand.trouble = [NeverShown("the channel is gone")]
+    await inbox.accept(arrival(1))
+    await inbox.accept(arrival(2))
+    await until(lambda: hand.heard == ["word 2"])
+
+
+async def test_a_thread_becomes_ours_by_a_mention_that_came_later(inbox: Inbox, hand: Hand) -> None:
+    await inbox.accept(arrival(2, must_be_ours=True))
+    await inbox.accept(arrival(7, root="2.0", must_be_ours=True))
+    await inbox.accept(arrival(1))
+    await until(lambda: len(hand.heard) == 2)
+    assert hand.heard == ["word 1", "word 2"]

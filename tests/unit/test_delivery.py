@@ -1,0 +1,136 @@
+"""What is said reaches a face once, a thread's messages in order, whatever the face does in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from sqlalchemy import select, update
+
+from bot.context import say
+from bot.delivery import Delivery
+from bot.faces import NeverShown, Unreachable
+from bot.replies import Notice, Reply
+from bot.turns import ThreadRef
+from storage.migrations import upgrade
+from storage.models import Outbox, Thread, now
+from storage.store import Store
+from storage.threads import open_thread
+from tests.living import until
+
+
+@dataclass
+class FarFace:
+    """A face behind a network: what it does with a message is told to it by its text."""
+
+    is_remote: ClassVar[bool] = True
+    shown: list[str] = field(default_factory=list)
+    trouble: dict[str, Exception] = field(default_factory=dict)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def show(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> str:
+        await self.gate.wait()
+        assert isinstance(reply, Notice)
+        if reply.text in self.trouble:
+            raise self.trouble[reply.text]
+        self.shown.append(reply.text)
+        return shown_as or f"shown-{message_id}"
+
+    async def grow(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
+        await self.show(thread, reply, message_id=message_id, shown_as=shown_as)
+
+
+@dataclass
+class Post:
+    store: Store
+    face: FarFace
+    delivery: Delivery
+
+    async def say(self, *lines: str, thread: str = "one", key: str | None = None) -> list[str]:
+        """Write messages and have them delivered."""
+        async with self.store.transaction() as session:
+            row, _ = await open_thread(session, face="far", key=thread, user_name="ann", language="en")
+            messages = [await say(session, row, Notice(text=line, key=key)) for line in lines]
+        await self.delivery.deliver([message.id for message in messages])
+        return [message.id for message in messages]
+
+    async def again(self) -> None:
+        """As if every wait were over."""
+        async with self.store.transaction() as session:
+            await session.execute(update(Outbox).values(not_before=now()))
+        await self.delivery.deliver_due()
+
+    async def waiting(self) -> int:
+        async with self.store.reading() as session:
+            return len((await session.scalars(select(Outbox))).all())
+
+
+@pytest.fixture
+async def post(tmp_path: Path) -> AsyncIterator[Post]:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'far.db'}"
+    await upgrade(url)
+    store, face = Store(url), FarFace()
+    delivery = Delivery(store, {"far": face})
+    yield Post(store, face, delivery)
+    await delivery.close()
+    await store.close()
+
+
+async def test_nobody_waits_for_a_remote_face(post: Post) -> None:
+    await asyncio.wait_for(post.say("a", "b"), timeout=5)
+    assert post.face.shown == []
+    post.face.gate.set()
+    await until(lambda: post.face.shown == ["a", "b"])
+
+
+async def test_a_message_that_waits_holds_back_those_after_it(post: Post) -> None:
+    post.face.gate.set()
+    post.face.trouble["b"] = Unreachable("no network")
+    await post.say("a", "b", "c")
+    await post.say("d")
+    await post.say("elsewhere", thread="two")
+    await until(lambda: post.face.shown == ["a", "elsewhere"])
+    post.face.trouble.clear()
+    await post.again()
+    await until(lambda: post.face.shown == ["a", "elsewhere", "b", "c", "d"])
+
+
+async def test_a_state_that_must_wait_holds_back_nothing(post: Post) -> None:
+    post.face.gate.set()
+    await post.say("card 1", key="card")
+    await until(lambda: post.face.shown == ["card 1"])
+    post.face.trouble["card 2"] = Unreachable("shown a moment ago", after_s=60)
+    await post.say("card 2", key="card")
+    await post.say("after")
+    await until(lambda: post.face.shown == ["card 1", "after"])
+    post.face.trouble.clear()
+    await post.say("card 3", key="card")
+    await until(lambda: post.face.shown == ["card 1", "after", "card 3"])
+    assert await post.waiting() == 0
+
+
+async def test_a_message_that_breaks_the_face_holds_back_nothing(post: Post) -> None:
+    post.face.gate.set()
+    post.face.trouble["b"] = ValueError("a bug of the face")
+    await post.say("a", "b", "c")
+    await until(lambda: post.face.shown == ["a", "c"])
+    assert await post.waiting() == 1
+
+
+async def test_what_can_never_be_shown_is_forgotten(post: Post) -> None:
+    post.face.gate.set()
+    post.face.trouble["a"] = NeverShown("the channel is gone")
+    await post.say("a", "b")
+    await until(lambda: post.face.shown == ["b"])
+    assert await post.waiting() == 0
+
+
+async def test_many_threads_are_shown_side_by_side(post: Post) -> None:
+    for number in range(20):
+        await post.say(f"{number}", thread=f"thread {number}")
+    post.face.gate.set()
+    await until(lambda: len(post.face.shown) == 20)
+    async with post.store.reading() as session:
+        assert len((await session.scalars(select(Thread))).all()) == 20

@@ -1,0 +1,191 @@
+"""Several places behind one port: the suite of every backend, and what happens when one of them is away."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from storage.states import RunState
+from tests.contracts.run_backend import RunBackendContract
+from tests.fakes import FakeRuns
+from tests.unit.test_fake_runs import FakeStage, make_attempt
+from training.runs import Attempt, AttemptId, AttemptStatus, BackendUnavailable, Refused
+from training.several import SeveralPlaces
+
+
+class SlowRuns(FakeRuns):
+    """A fake that answers when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__(max_running=9)
+        self.may_answer = threading.Event()
+
+    def observe(self) -> Mapping[AttemptId, AttemptStatus]:
+        found = dict(super().observe())
+        assert self.may_answer.wait(10)
+        return found
+
+
+@dataclass(kw_only=True)
+class Places:
+    """Two places, and the port over them."""
+
+    beijing: FakeRuns
+    shanghai: FakeRuns
+
+    def __post_init__(self) -> None:
+        self.several = SeveralPlaces({"beijing": self.beijing, "shanghai": self.shanghai}, default="beijing")
+
+
+@pytest.fixture
+def places() -> Iterator[Places]:
+    made = Places(beijing=FakeRuns(max_running=9), shanghai=FakeRuns(max_running=9))
+    yield made
+    made.several.close()
+
+
+def attempt(run_id: str, number: int = 1, *, place: str | None = None) -> Attempt:
+    return replace(make_attempt(run_id, number), place=place)
+
+
+class StageOfSeveral(FakeStage):
+    """Attempts go to the second place, whose clock the test's waiting moves."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.there = self.backend
+        self.several = SeveralPlaces({"here": FakeRuns(root), "there": self.there}, default="here")
+
+    def attempt(self, run_id: str, number: int = 1, *, is_long: bool = False, is_bad: bool = False) -> Attempt:
+        return replace(super().attempt(run_id, number, is_long=is_long, is_bad=is_bad), place="there")
+
+
+class TestSeveralPlaces(RunBackendContract):
+    @pytest.fixture
+    def stage(self, tmp_path: Path) -> Iterator["SeveralAsStage"]:
+        inner = StageOfSeveral(tmp_path)
+        yield SeveralAsStage(inner)
+        inner.several.close()
+
+
+@dataclass(frozen=True)
+class SeveralAsStage:
+    """The stage that the suite sees: the port over both places."""
+
+    inner: StageOfSeveral
+
+    @property
+    def backend(self) -> SeveralPlaces:
+        return self.inner.several
+
+    def attempt(self, run_id: str, number: int = 1, *, is_long: bool = False, is_bad: bool = False) -> Attempt:
+        return self.inner.attempt(run_id, number, is_long=is_long, is_bad=is_bad)
+
+    def wait(self, id_: AttemptId, condition: object) -> AttemptStatus:
+        self.inner.wait(id_, condition)  # type: ignore[arg-type]
+        return self.backend.observe()[id_]
+
+
+def test_an_attempt_goes_to_its_place_and_without_one_to_the_default(places: Places) -> None:
+    places.several.submit(attempt("a"))
+    places.several.submit(attempt("b", place="shanghai"))
+    assert list(places.beijing.attempts) == [("a", 1)]
+    assert list(places.shanghai.attempts) == [("b", 1)]
+    observed = places.several.observe()
+    assert (set(observed), observed.away) == ({("a", 1), ("b", 1)}, frozenset())
+
+
+def test_a_place_that_is_not_configured_is_refused(places: Places) -> None:
+    with pytest.raises(Refused, match="tianjin"):
+        places.several.submit(attempt("a", place="tianjin"))
+
+
+def test_a_place_that_is_away_hides_no_other(places: Places) -> None:
+    places.several.submit(attempt("a", place="beijing"))
+    places.several.submit(attempt("b", place="shanghai"))
+    places.shanghai.is_available = False
+    observed = places.several.observe()
+    assert (set(observed), observed.away) == ({AttemptId("a", 1)}, frozenset({"shanghai"}))
+    with pytest.raises(BackendUnavailable):
+        places.several.submit(attempt("c", place="shanghai"))
+    places.several.submit(attempt("d", place="beijing"))
+
+    places.shanghai.is_available = True
+    observed = places.several.observe()
+    assert (set(observed), observed.away) == ({("a", 1), ("b", 1), ("d", 1)}, frozenset())
+    places.several.submit(attempt("c", place="shanghai"))
+
+
+def test_all_away_is_no_answer(places: Places) -> None:
+    places.beijing.is_available = places.shanghai.is_available = False
+    with pytest.raises(BackendUnavailable):
+        places.several.observe()
+
+
+def test_what_is_asked_of_an_attempt_is_asked_where_it_is(places: Places) -> None:
+    places.several.submit(attempt("b", place="shanghai"))
+    places.beijing.is_available = False
+    places.shanghai.advance()
+    places.several.observe()
+    assert list(places.several.logs(AttemptId("b", 1), last_lines=5))
+    places.several.cancel(AttemptId("b", 1))
+    places.several.release(AttemptId("b", 1))
+    places.several.delete(AttemptId("b", 1))
+    assert places.shanghai.attempts == {}
+    assert not {"cancel", "logs", "release", "delete"} & places.beijing.calls.keys()
+
+
+def test_after_a_restart_all_places_are_asked(places: Places) -> None:
+    places.several.submit(attempt("b", place="shanghai"))
+    places.shanghai.advance()
+    again = SeveralPlaces({"beijing": places.beijing, "shanghai": places.shanghai}, default="beijing")
+    assert list(again.logs(AttemptId("b", 1), last_lines=5)) == ["training: from step 0 to 10"]
+    places.beijing.is_available = False
+    assert list(again.logs(AttemptId("b", 1), last_lines=5)) == ["training: from step 0 to 10"]
+    with pytest.raises(BackendUnavailable):
+        again.cancel(AttemptId("b", 1))
+    assert places.shanghai.attempts[AttemptId("b", 1)].is_stopping, "the others were asked all the same"
+    again.close()
+
+
+def test_an_attempt_that_is_there_already_stays_where_it_is(places: Places) -> None:
+    """As when the default changed between a submission and its note."""
+    places.shanghai.submit(attempt("a"))
+    places.several.observe()
+    places.several.submit(attempt("a"))
+    places.several.submit(attempt("a", 2))
+    assert list(places.shanghai.attempts) == [("a", 1), ("a", 2)]
+    assert places.beijing.attempts == {}
+
+
+def test_a_place_that_hangs_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.several.PATIENCE_S", 0.05)
+    slow = SlowRuns()
+    made = Places(beijing=FakeRuns(max_running=9), shanghai=slow)
+    made.several.submit(attempt("a", place="beijing"))
+    made.several.submit(attempt("b", place="shanghai"))
+    for _ in range(3):
+        observed = made.several.observe()
+        assert (set(observed), observed.away) == ({AttemptId("a", 1)}, frozenset({"shanghai"}))
+    assert slow.calls["observe"] == 1, "it is not asked again while it thinks"
+
+    slow.may_answer.set()
+    assert set(made.several.observe()) == {("a", 1), ("b", 1)}
+    made.several.close()
+
+
+def test_a_late_answer_from_before_a_submission_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.several.PATIENCE_S", 0.05)
+    slow = SlowRuns()
+    made = Places(beijing=slow, shanghai=FakeRuns())
+    started = threading.Thread(target=made.several.observe)
+    started.start()
+    made.several.submit(attempt("a"))
+    started.join()
+    slow.may_answer.set()
+    observed = made.several.observe()
+    assert AttemptId("a", 1) in observed or "beijing" in observed.away
+    assert made.several.observe()[AttemptId("a", 1)].state is RunState.PENDING
+    made.several.close()
