@@ -87,7 +87,7 @@ class Delivery:
         return True
 
     async def close(self) -> None:
-        """Break off what is being shown on remote faces; the outbox has it."""
+        """Break off what is being shown on remote faces, and begin nothing more there; the outbox has it."""
         self._is_closing = True
         for showing in list(self._showing):
             showing.cancel()
@@ -105,6 +105,8 @@ class Delivery:
 
     def _begin(self, thread_id: str) -> None:
         """Show in the background; a showing under way goes round once more, since it may have looked before."""
+        if self._is_closing:
+            return
         self._wanted.add(thread_id)
         if thread_id not in self._tasks:
             self._tasks[thread_id] = create_task(self._show_while_wanted(thread_id))

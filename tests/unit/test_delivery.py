@@ -62,6 +62,11 @@ class Post:
             await session.execute(update(Outbox).values(not_before=now()))
         await self.delivery.deliver_due()
 
+    async def emptied(self) -> None:
+        """Wait until nothing waits to be shown."""
+        while await self.waiting():
+            await asyncio.sleep(0.01)
+
     async def waiting(self) -> int:
         async with self.store.reading() as session:
             return len((await session.scalars(select(Outbox))).all())
@@ -108,7 +113,7 @@ async def test_a_state_that_must_wait_holds_back_nothing(post: Post) -> None:
     post.face.trouble.clear()
     await post.say("card 3", key="card")
     await until(lambda: post.face.shown == ["card 1", "after", "card 3"])
-    assert await post.waiting() == 0
+    await asyncio.wait_for(post.emptied(), timeout=20)
 
 
 async def test_a_message_that_breaks_the_face_holds_back_nothing(post: Post) -> None:
@@ -124,7 +129,7 @@ async def test_what_can_never_be_shown_is_forgotten(post: Post) -> None:
     post.face.trouble["a"] = NeverShown("the channel is gone")
     await post.say("a", "b")
     await until(lambda: post.face.shown == ["b"])
-    assert await post.waiting() == 0
+    await asyncio.wait_for(post.emptied(), timeout=20)
 
 
 async def test_many_threads_are_shown_side_by_side(post: Post) -> None:
@@ -134,3 +139,13 @@ async def test_many_threads_are_shown_side_by_side(post: Post) -> None:
     await until(lambda: len(post.face.shown) == 20)
     async with post.store.reading() as session:
         assert len((await session.scalars(select(Thread))).all()) == 20
+
+
+async def test_what_is_said_after_the_end_stays_in_the_outbox(post: Post) -> None:
+    post.face.gate.set()
+    await post.delivery.close()
+    await post.say("too late")
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == 1, "a showing outlives the delivery, and then the database"
+    assert await post.waiting() == 1
+    assert post.face.shown == []
