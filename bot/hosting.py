@@ -2,6 +2,7 @@
 
 from bot.world import World
 from serving.services import AdapterRef, HostSpec
+from serving.splitting import fewer_cards
 from serving.vllm_command import VLLM_LORA_RANKS
 from storage.models import Host, Model
 from storage.states import ModelKind
@@ -32,7 +33,7 @@ async def host_spec(world: World, host: Host, base: Model) -> HostSpec:
         context_tokens=context_tokens(world, base, host.place),
         max_lora_rank=lora_rank_of(host),
         max_loras=int(asked.get("max_loras", DEFAULT_LORAS)),
-        gpus=int(asked.get("gpus", gpus_of(world, host.place))),
+        gpus=int(asked.get("gpus", default_gpus(world, base, host.place))),
         place=host.place,
         artifact=artifact_of(base),
         weights_bytes=CheckpointFacts.from_json(base.facts).size_bytes,
@@ -47,11 +48,16 @@ async def host_spec(world: World, host: Host, base: Model) -> HostSpec:
 
 
 def gpus_of(world: World, place: str) -> int:
-    """Cards of a model server in a place, where nothing else is asked for."""
+    """Cards of a model server in a place, where nothing else is asked for and any model can be split over them."""
     serving = world.serving(place)
     if serving is None:
         return min(1, len(world.machine.gpus))
     return 0 if serving.build == "cpu" else serving.gpus
+
+
+def default_gpus(world: World, base: Model, place: str) -> int:
+    """Cards of the server of ``base`` in a place, where nothing else is asked for."""
+    return fewer_cards(CheckpointFacts.from_json(base.facts), gpus_of(world, place))
 
 
 def context_tokens(world: World, base: Model, place: str = "") -> int:

@@ -171,6 +171,8 @@ async def add_base_model(store: Store, folder: Path, *, template: str = TEMPLATE
         template_sha256="0" * 64,
         stop_tokens=("<|im_end|>",),
         licence="apache-2.0",
+        attention_heads=9,
+        key_value_heads=3,
     )
     async with store.transaction() as session:
         session.add(Model(name=folder.name, kind=ModelKind.BASE, source=str(folder), facts=facts.to_json()))

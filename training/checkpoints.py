@@ -40,6 +40,12 @@ class CheckpointFacts:
     """Of the template's text."""
     stop_tokens: tuple[str, ...]
     licence: str | None
+    attention_heads: int | None = None
+    """None: not known, as of a model that was looked at before this was asked for."""
+    key_value_heads: int | None = None
+    """Fewer than attention heads, or as many; None: not known."""
+    has_experts: bool = False
+    """Whether its feed-forward layers are a mixture of experts."""
 
     def to_json(self) -> dict[str, Value | list[str]]:
         """As plain data."""
@@ -74,6 +80,9 @@ def inspect_checkpoint(folder: Path) -> CheckpointFacts:
         template_sha256=hashlib.sha256(template.encode()).hexdigest() if template is not None else None,
         stop_tokens=_stop_tokens(folder, config),
         licence=_licence(folder),
+        attention_heads=_find_number(config, "num_attention_heads", "n_head"),
+        key_value_heads=_find_number(config, "num_key_value_heads", "num_kv_heads"),
+        has_experts=_find_number(config, "num_experts", "num_local_experts", "n_routed_experts") is not None,
     )
 
 
@@ -98,14 +107,17 @@ def _architecture(config: Json) -> str:
 
 
 def _number(config: Json, *names: str, default: int | None = None) -> int:
+    """As ``_find_number``; without one the default, else a CheckpointError."""
+    found = _find_number(config, *names) or default
+    if found is None:
+        raise CheckpointError("missing_setting", {"file": "config.json", "setting": names[0]})
+    return found
+
+
+def _find_number(config: Json, *names: str) -> int | None:
     """The first whole number above 0 that the configuration holds under one of these names."""
-    for name in names:
-        value = config.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    if default is not None:
-        return default
-    raise CheckpointError("missing_setting", {"file": "config.json", "setting": names[0]})
+    values = (config.get(name) for name in names)
+    return next((one for one in values if isinstance(one, int) and not isinstance(one, bool) and one > 0), None)
 
 
 def _require_tokenizer(folder: Path) -> None:

@@ -115,9 +115,15 @@ async def _present_place(context: Context, service: Service | None) -> str:
     return context.world.server_place(None)
 
 
+def _told(text: Texts, value: str | int | tuple[int, ...]) -> str | int:
+    if isinstance(value, tuple):
+        return text.either([str(one) for one in value])
+    return quoted(value) if isinstance(value, str) else value
+
+
 def wrong_sentence(text: Texts, wrong: WrongValueError) -> str:
     """What is wrong with a field, and what would do."""
-    values = {name: quoted(value) if isinstance(value, str) else value for name, value in wrong.values.items()}
+    values = {name: _told(text, value) for name, value in wrong.values.items()}
     if wrong.code == "name":
         nearest = suggested_name(str(wrong.values["text"]))
         return text("deploy.wrong.name_nearest" if nearest else "deploy.wrong.name", **values, nearest=nearest)

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.dialogs.edits import NO, YES
-from bot.hosting import DEFAULT_LORA_RANK, DEFAULT_LORAS, LARGEST_LORA_RANK, gpus_of, is_adapter
+from bot.hosting import DEFAULT_LORA_RANK, DEFAULT_LORAS, LARGEST_LORA_RANK, default_gpus, is_adapter
 from bot.landing import is_cpu_build, serving_place, serving_places
 from bot.lexicon import Vocabulary, fold
 from bot.names import is_experiment_name
@@ -18,6 +18,7 @@ from bot.vocabulary import ANYWAY
 from bot.world import World
 from serving.arguments import ArgumentRefused, parse_arguments
 from serving.sizing import Size, defaults
+from serving.splitting import possible_cards, undivided
 from serving.vllm_command import Build
 from storage.models import Model, Thread
 from training.checkpoints import CheckpointFacts
@@ -71,10 +72,10 @@ def write_deployment(thread: Thread, deployment: Deployment | None) -> None:
 class WrongValueError(Exception):
     """A field's value that cannot be: ``deploy.wrong.<code>``, or a code of ``serving.arguments``, with ``values``."""
 
-    def __init__(self, code: str, **values: str | int) -> None:
+    def __init__(self, code: str, **values: str | int | tuple[int, ...]) -> None:
         super().__init__(code)
         self.code = code
-        self.values: Mapping[str, str | int] = values
+        self.values: Mapping[str, str | int | tuple[int, ...]] = values
 
 
 SETTING_OF: Mapping[str, str] = {
@@ -203,7 +204,7 @@ class Grounds:
         fields: dict[str, Value] = {
             "place": self.place,
             "quota": serving.queue if serving else None,
-            "gpus": gpus_of(self.world, self.place),
+            "gpus": default_gpus(self.world, self.base, self.place),
             "cpu": self._size().cpu,
             "memory_gib": self._size().memory_gib,
             "instances": 1,
@@ -213,12 +214,16 @@ class Grounds:
         }
         return fields.get(name)
 
+    @property
+    def _facts(self) -> CheckpointFacts:
+        return CheckpointFacts.from_json(self.base.facts)
+
     def _size(self) -> Size:
         """What suits the model."""
         return defaults(
-            CheckpointFacts.from_json(self.base.facts).size_bytes,
+            self._facts.size_bytes,
             build=Build.CPU if self.is_cpu_build else Build.CUDA,
-            gpus=gpus_of(self.world, self.place),
+            gpus=default_gpus(self.world, self.base, self.place),
         )
 
     def parse(self, name: str, typed: str) -> Value:
@@ -249,7 +254,18 @@ class Grounds:
             raise WrongValueError("number", field=name, text=text, low=low, high=high)
         if not low <= int(found[1]) <= high:
             raise WrongValueError("range", field=name, text=text, low=low, high=high)
+        if name == "gpus":
+            self._require_even_split(int(found[1]))
         return int(found[1])
+
+    def _require_even_split(self, cards: int) -> None:
+        found = undivided(self._facts, cards)
+        if found is not None:
+            what, count = found
+            possible = possible_cards(self._facts, self.most_gpus)
+            raise WrongValueError(
+                f"split.{what}", cards=cards, count=count, model=self.base.name, possible=possible, most=possible[-1]
+            )
 
     def _range(self, name: str) -> tuple[int, int]:
         cluster = self.cluster

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from babel.core import Locale
 from babel.dates import format_datetime
+from babel.lists import format_list
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 
@@ -83,6 +84,10 @@ class Texts:
     def joined(self, parts: list[str]) -> str:
         """A list in a sentence: "a, b, c"."""
         return self("unit.comma").join(parts)
+
+    def either(self, parts: list[str]) -> str:
+        """Possibilities in a sentence: "a, b, or c"."""
+        return format_list(parts, style="or", locale=self._locale)
 
 
 @cache

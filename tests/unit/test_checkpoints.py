@@ -17,6 +17,8 @@ CONFIG = {
     "hidden_size": 8,
     "intermediate_size": 16,
     "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
     "vocab_size": 32,
     "max_position_embeddings": 128,
     "tie_word_embeddings": True,
@@ -75,8 +77,21 @@ def test_a_whole_model(tmp_path: Path) -> None:
         template_sha256=hashlib.sha256(TEMPLATE.encode()).hexdigest(),
         stop_tokens=("<|im_end|>", "<|end|>"),
         licence="apache-2.0",
+        attention_heads=4,
+        key_value_heads=2,
     )
     assert CheckpointFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
+
+
+def test_facts_of_before_heads_were_asked_for_are_read(tmp_path: Path) -> None:
+    stored = inspect_checkpoint(make_model(tmp_path / "m")).to_json()
+    for name in ("attention_heads", "key_value_heads", "has_experts"):
+        del stored[name]
+    assert CheckpointFacts.from_json(stored).attention_heads is None
+
+
+def test_a_mixture_of_experts_is_a_fact(tmp_path: Path) -> None:
+    assert inspect_checkpoint(make_model(tmp_path / "m", num_experts=8)).has_experts
 
 
 def test_shards_are_added_up(tmp_path: Path) -> None:
@@ -125,10 +140,12 @@ def test_the_stop_tokens_of_the_generation_configuration_count(tmp_path: Path) -
 
 def test_older_names_of_the_configuration(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "m")
-    old = {"architectures": ["GPT2LMHeadModel"], "n_embd": 8, "n_layer": 2, "n_positions": 64, "vocab_size": 32}
+    sizes = {"n_embd": 8, "n_layer": 2, "n_head": 4, "n_positions": 64, "vocab_size": 32}
+    old = {"architectures": ["GPT2LMHeadModel"], **sizes}
     (folder / "config.json").write_text(json.dumps(old))
     facts = inspect_checkpoint(folder)
     assert (facts.hidden_size, facts.intermediate_size, facts.layers, facts.context_tokens) == (8, 32, 2, 64)
+    assert (facts.attention_heads, facts.key_value_heads) == (4, None)
 
 
 def test_no_folder(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from bot.hosting import host_spec
 from bot.landing import serving_places
 from bot.replies import Form, FormField, Listing, Notice, Question, Reply, RunCard, Text
 from bot.turns import Rights
-from storage.models import Host, Service, Thread
+from storage.models import Host, Model, Service, Thread
 from storage.services import all_services
 from storage.states import ServiceState, Wish
 from storage.threads import messages_of
@@ -118,7 +119,7 @@ async def test_a_cpu_build_is_not_asked_for_gpus_or_adapters_at_once(cluster: Be
 
 async def test_one_line_sets_everything(cluster: Bench) -> None:
     line = (
-        "/deploy nova-1 service=support place=beijing quota=fast instances=2 gpus=2 gpu_product=h100 cpu=8 "
+        "/deploy nova-1 service=support place=beijing quota=fast instances=2 gpus=3 gpu_product=h100 cpu=8 "
         'memory_gib=24 max_loras=8 max_lora_rank=32 arguments="--max-num-seqs 64" pinned=yes'
     )
     (card,) = await cluster.say(line)
@@ -131,7 +132,7 @@ async def test_one_line_sets_everything(cluster: Bench) -> None:
     assert found.settings == {
         "queue": "fast",
         "instances": 2,
-        "gpus": 2,
+        "gpus": 3,
         "gpu_product": "H100",
         "cpu": 8,
         "memory_gib": 24,
@@ -201,10 +202,40 @@ async def test_errors_stand_at_their_fields_and_what_was_typed_stays(cluster: Be
     assert here["gpus"].error
     assert not here["instances"].error
     assert (here["service"].value, here["gpus"].value, here["instances"].value) == ("Bad Name", "9", "3")
-    await cluster.say(about=again.id, answers=filled(again, service="good-name", gpus="2"))
+    await cluster.say(about=again.id, answers=filled(again, service="good-name", gpus="3"))
     (service,) = await services(cluster)
     assert service.name == "good-name"
-    assert (await host(cluster)).settings == {"gpus": 2, "instances": 3}
+    assert (await host(cluster)).settings == {"gpus": 3, "instances": 3}
+
+
+async def test_cards_that_do_not_divide_the_heads_are_refused_at_their_field(cluster: Bench) -> None:
+    form = the_form(await cluster.say("/deploy"))
+    (again,) = await cluster.say(about=form.id, answers=filled(form, gpus="4"))
+    assert isinstance(again, Form)
+    assert fields(again)["gpus"].error == (
+        "4 GPUs do not divide the 9 attention heads of tiny-instruct: take 1 or 3. Say `gpus=3`, for example."
+    )
+    assert await services(cluster) == []
+
+
+async def test_cards_that_do_not_divide_the_heads_are_refused_in_chinese(cluster: Bench) -> None:
+    replies = await cluster.say("/deploy nova-1 物理卡数=2", language="zh-CN")
+    assert "2 张卡不能整除 tiny-instruct 的 9 个注意力头，可以用 1或3 张。例如可以说 `gpus=3`。" in said(replies)
+    assert await services(cluster) == []
+
+
+async def test_a_places_cards_are_fewer_where_the_model_cannot_be_split_over_them(tmp_path: Path) -> None:
+    four = BEIJING.model_copy(update={"serving": ServingPlace(image="vllm:1", gpus=4)})
+    async with bench(tmp_path / "home", places=(four,)) as made:
+        await add_tuned_model(made.world.store, "nova-1")
+        here = fields(the_form(await made.say("/deploy")))
+        assert (here["gpus"].value, here["cpu"].value) == ("3", "10")
+        await made.say("/deploy nova-1 gpus=3")
+        found = await host(made)
+        assert found.settings == {}
+        async with made.world.store.reading() as session:
+            base = await session.get_one(Model, found.base_model_id)
+        assert (await host_spec(made.world, found, base)).gpus == 3
 
 
 async def test_fields_in_plain_words_and_a_restart_in_the_middle(desk: Bench) -> None:
