@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -39,6 +40,25 @@ Root = Annotated[Path | str, BeforeValidator(_root)]
 """A folder, or ``s3://bucket/prefix``."""
 
 
+def _public(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        is_plain = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is no number
+        is_plain = False
+    if not is_plain or re.search(r"[\s?#@]", address):
+        raise PydanticCustomError(
+            "public_url",
+            "the address that people reach the server at is meant, as https://tune.example.org: http or https, and "
+            "nothing after the path",
+        )
+    return address.rstrip("/")
+
+
+PublicUrl = Annotated[str, AfterValidator(_public)]
+"""``https://tune.example.org``, with a path where a proxy has one, without a slash at its end."""
+
+
 def _split(names: object) -> object:
     return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
 
@@ -70,6 +90,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     """0: any free one."""
+    public_url: PublicUrl | None = None
+    """Where people and programs reach the server, if by another address than its own: that of a proxy or tunnel."""
     database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{_home(data) / 'tunesmith.db'}")
     """As SQLAlchemy's async engines take it."""
     runs: Literal["local", "kubernetes"] = "local"
@@ -159,6 +181,17 @@ class Settings(BaseSettings):
     def is_local(self) -> bool:
         """Whether only this machine reaches the server."""
         return self.host in LOCAL_HOSTS
+
+    @property
+    def address(self) -> str:
+        """What people are told of where the server is; it answers its pages at its own address alone."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def endpoint_url(self) -> str:
+        """What programs are told of where the OpenAI-compatible endpoint is."""
+        return f"{self.address}/v1"
 
     @property
     def is_bucket(self) -> bool:

@@ -118,11 +118,9 @@ async def _make(context: Context, person: User, wanted: _Wanted, services: list[
 def _show_once(context: Context, key: ApiKey, secret: str, message: Message) -> None:
     """Show the secret over the message that will be kept; a key that nobody has seen is taken back."""
     text, speaking, store = context.texts, context.speaking, context.world.store
-    settings, thread, key_id = context.world.settings, context.thread, key.id
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{settings.port}/v1"
+    thread, key_id = context.thread, key.id
     shown = Text(
-        markdown=text("key.shown", name=key.name, secret=secret, address=address),
+        markdown=text("key.shown", name=key.name, secret=secret, address=context.world.settings.endpoint_url),
         choices=(_revoking(context, key.name),),
         tone="good",
     )

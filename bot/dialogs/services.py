@@ -46,9 +46,9 @@ async def list_(context: Context, _: Request) -> None:
     if others:
         await context.reply(await _listing(context, "services.others", others))
     settings = context.world.settings
-    if settings.port and any(service.wanted is Wish.UP for service in up_first):
-        url = f"http://{settings.host}:{settings.port}/v1"
-        await context.reply(Notice(text=text("services.endpoint", url=url)))
+    # A terminal does not know which free port a server found (0).
+    if (settings.public_url or settings.port) and any(service.wanted is Wish.UP for service in up_first):
+        await context.reply(Notice(text=text("services.endpoint", url=settings.endpoint_url)))
 
 
 async def _listing(context: Context, title: str, services: Sequence[Service]) -> Listing:

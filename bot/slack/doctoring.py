@@ -20,10 +20,14 @@ async def diagnose_slack(settings: Settings) -> list[Diagnosis]:
         how = ways(settings)
     except CannotGoOnError as error:
         return [found("slack", "bad", f"cannot.{error.code}", **error.values)]
-    findings = [found("slack", "ok", "distributed") if how.is_distributed else await _bot(settings)]
+    findings = [_distributed(settings) if how.is_distributed else await _bot(settings)]
     if how.is_socket:
         findings.append(await _socket(settings))
     return findings
+
+
+def _distributed(settings: Settings) -> Diagnosis:
+    return found("slack", "ok", "distributed", page=f"{settings.public_url or ''}/slack/install")
 
 
 async def _bot(settings: Settings) -> Diagnosis:

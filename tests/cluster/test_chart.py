@@ -319,6 +319,23 @@ def test_the_servers_pod_is_told_how_models_are_served() -> None:
     assert told(serving={"enabled": False}) == {}
 
 
+def test_the_server_knows_the_address_that_people_are_told() -> None:
+    def told(**values: object) -> list[str]:
+        environment = server(charts.template("here", values))["env"]
+        return [entry["value"] for entry in environment if entry["name"] == "TUNESMITH_PUBLIC_URL"]
+
+    ingress = {"enabled": True, "host": "tune.example.org"}
+    assert told() == []
+    assert told(web={"publicUrl": "https://example.org/tune"}) == ["https://example.org/tune"]
+    assert told(web={"host": "0.0.0.0"}, ingress=ingress) == ["http://tune.example.org"]
+    assert told(**VARIANTS["everything"]) == ["https://tune.example.org"]
+    own = {"host": "0.0.0.0", "publicUrl": "https://other.example.org"}
+    assert told(web=own, ingress=ingress) == ["https://other.example.org"]
+    for wrong in ("tune.example.org", "https://example.org/?a=b", "https://ann:secret@example.org"):
+        with pytest.raises(ClusterError, match="publicUrl"):
+            charts.template("here", {"web": {"publicUrl": wrong}})
+
+
 def test_with_a_bucket_model_servers_connect_out_as_runs_do() -> None:
     def policies(**values: object) -> dict[str, Object]:
         objects = charts.template("here", values)

@@ -463,6 +463,9 @@ async def test_services_are_listed_mine_first_with_their_address(cluster: Bench)
     assert [item.title for item in (*mine.items, *others.items)] == ["mine", "anns"]
     assert "nova-1 on tiny-instruct · in beijing · 0 of 2 instances ready · stays up" in others.items[0].detail
     assert "http://127.0.0.1:8000/v1" in words(address)
+    settings = cluster.world.settings.model_copy(update={"public_url": "https://tune.example.org"})
+    cluster.world = replace(cluster.world, settings=settings)
+    assert "ask them at https://tune.example.org/v1 with" in words((await cluster.say("/services"))[-1])
     says = [choice.say for choice in mine.items[0].choices]
     assert says == ["/chat mine", "/deploy nova-2 service=mine pinned=no", "/undeploy mine"]
     await cluster.say("/undeploy mine")

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ async def add_service(talk: Bench, name: str, owner: str | None) -> str:
         service = Service(id=f"id-{name}", name=name, model_id=base.id, host_id=host.id, user_id=owner)
         session.add(service)
     return service.id
+
+
+async def test_a_key_is_shown_with_the_address_that_programs_ask(talk: Bench) -> None:
+    (shown,) = await talk.say("/key new here")
+    assert "http://127.0.0.1:8000/v1" in words(shown)
+    settings = talk.world.settings.model_copy(update={"public_url": "https://tune.example.org"})
+    talk.world = replace(talk.world, settings=settings)
+    (shown,) = await talk.say("/key new everywhere")
+    assert "https://tune.example.org/v1" in words(shown)
+    assert "127.0.0.1" not in words(shown)
 
 
 async def test_a_key_is_shown_once_and_kept_nowhere(

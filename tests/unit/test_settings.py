@@ -79,6 +79,33 @@ def test_another_artifact_root_is_refused_with_what_is_meant(given: str) -> None
         read_settings(artifacts_root=given, runs="kubernetes")
 
 
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"host": "::1", "port": 9000}, "http://[::1]:9000"),
+        ({"public_url": "https://tune.example.org"}, "https://tune.example.org"),
+        ({"public_url": "https://example.org:8443/tune/"}, "https://example.org:8443/tune"),
+    ],
+)
+def test_the_address_that_people_are_told(given: dict[str, object], address: str) -> None:
+    settings = read_settings(**given)
+    assert (settings.address, settings.endpoint_url) == (address, f"{address}/v1")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "tune.example.org", "ftp://example.org", "https://", "https://example.org/?a=b", "https://example.org/#a",
+        "https://ann:secret@example.org", "https://example.org:port", "https://example.org:0", "https://exa mple.org",
+        "",
+    ],
+)  # fmt: skip
+def test_another_public_address_is_refused_with_what_is_meant(given: str) -> None:
+    with pytest.raises(ValidationError, match=r"as https://tune\.example\.org: http or https, and nothing after"):
+        read_settings(public_url=given)
+
+
 def test_trainings_on_this_machine_need_a_folder() -> None:
     with pytest.raises(ValidationError, match="trainings on this machine need a folder"):
         read_settings(artifacts_root="s3://models")

@@ -58,6 +58,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if ne .Values.web.host "127.0.0.1" }}yes{{ end }}
 {{- end }}
 
+{{- /* Where people reach it; empty: nobody said. */ -}}
+{{- define "tunesmith.publicUrl" -}}
+{{- if .Values.web.publicUrl }}
+{{- .Values.web.publicUrl }}
+{{- else if .Values.ingress.enabled }}
+{{- printf "http%s://%s" (ternary "s" "" (not (empty .Values.ingress.tlsSecret))) .Values.ingress.host }}
+{{- end }}
+{{- end }}
+
 {{- /* How the kubelet asks: the server answers to localhost alone, and may listen there alone. */ -}}
 {{- define "tunesmith.health" -}}
 {{- if include "tunesmith.isOpen" . -}}

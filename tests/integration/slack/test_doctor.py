@@ -49,3 +49,15 @@ async def test_half_a_set_up_and_no_slack_to_reach(tmp_path: Path) -> None:
     assert half[0] == "bad"
     assert "TUNESMITH_SLACK_SIGNING_SECRET" in half[1]
     assert all("cannot be reached" in sentence for _, sentence in away)
+
+
+async def test_the_install_page_is_told_with_its_public_address(tmp_path: Path) -> None:
+    async def page(public_url: str | None = None) -> str:
+        (_, sentence), _ = await said(
+            tmp_path, slack, slack_client_id="1.2", slack_client_secret="x", encryption_keys="k", public_url=public_url
+        )
+        return sentence
+
+    async with SlackEmulator() as slack:
+        assert await page() == "Slack: to be installed in workspaces by the page /slack/install."
+        assert "by the page https://tune.example.org/slack/install." in await page("https://tune.example.org/")
