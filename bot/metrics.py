@@ -6,12 +6,13 @@ No data and no secret, only names and numbers.
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.types import ASGIApp
 
 from bot.world import World
 from storage.models import Host, Run, Service
@@ -36,6 +37,13 @@ def metrics_router(world: World) -> APIRouter:
         )
 
     return router
+
+
+def metrics_site(world: World) -> ASGIApp:
+    """A site of that route alone, for whoever reaches it."""
+    site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    site.include_router(metrics_router(world))
+    return site
 
 
 class _Counted(Collector):

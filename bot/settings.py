@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     """0: any free one."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """A second port, open to other machines, with ``/metrics`` and nothing else; none: there is none."""
     public_url: PublicUrl | None = None
     """Where people and programs reach the server, if by another address than its own: that of a proxy or tunnel."""
     database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{_home(data) / 'tunesmith.db'}")

@@ -14,17 +14,22 @@ from starlette.types import ASGIApp
 
 from bot.cli import terminal_texts
 from bot.garbage import keep_what_is_there
+from bot.metrics import metrics_site
 from bot.openai_api.site import openai_api
 from bot.settings import Settings
 from bot.slack import slack_of
 from bot.stopping import CannotGoOnError
 from bot.wiring import Application, build
+from bot.world import World
 from chainlit_app.prepare import prepare
 
 log = structlog.get_logger(__name__)
 
 GRACE_SECONDS = 2
 """How long open connections may take to end."""
+
+MOST_COLLECTORS = 8
+"""Connections to the port of the metrics at once; it is open to others, and each scrape asks the database."""
 
 
 def serve(settings: Settings) -> None:
@@ -38,19 +43,21 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    with listen(settings) as listener:
+    with listen(settings) as listener, listen_for_collectors(settings) as metrics_listener:
         # Any free port was asked for with 0: what is said of the address says the one that it became.
         listening = settings.model_copy(update={"port": listener.getsockname()[1]})
         async with (
             build(listening) as application,
             slack_of(application) as slack,
             site_of(application, slack) as site,
+            metrics_served(application.world, metrics_listener),
         ):
             await run(site, listener, lambda: _say_ready(address_of(listener)))
 
 
 def _say_ready(address: str) -> None:
     keep_what_is_there()
+    log.info("server.ready")
     sys.stdout.write(terminal_texts()("web.ready", address=address) + "\n")
     sys.stdout.flush()
 
@@ -77,18 +84,37 @@ async def site_of(application: Application, slack: APIRouter | None = None) -> A
 
 async def run(site: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serve ``site`` on a listening socket until a signal comes."""
-    config = uvicorn.Config(
+    server = Server(_config(site), on_ready)
+    with stopping(server):
+        await server.serve(sockets=[listener])
+    log.info("server.stopped")
+
+
+@asynccontextmanager
+async def metrics_served(world: World, listener: socket.socket | None) -> AsyncIterator[None]:
+    """Serve ``/metrics`` alone on a listening socket, where there is one."""
+    if listener is None:
+        yield
+        return
+    server = Server(_config(metrics_site(world), most_connections=MOST_COLLECTORS), lambda: log.info("metrics.ready"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _config(site: ASGIApp, *, most_connections: int | None = None) -> uvicorn.Config:
+    return uvicorn.Config(
         site,
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        limit_concurrency=most_connections,
     )
-    server = Server(config, on_ready)
-    with stopping(server):
-        await server.serve(sockets=[listener])
-    log.info("server.stopped")
 
 
 class Server(uvicorn.Server):
@@ -101,7 +127,6 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
         await super().startup(sockets=sockets)
-        log.info("server.ready")
         self._on_ready()
 
     @contextmanager
@@ -144,6 +169,25 @@ def listen(settings: Settings) -> Iterator[socket.socket]:
         except OSError as error:
             raise CannotGoOnError("use_port", port=settings.port) from error
         listener.set_inheritable(False)
+        yield listener
+
+
+@contextmanager
+def listen_for_collectors(settings: Settings) -> Iterator[socket.socket | None]:
+    """A socket on the metrics' port, at all addresses of this machine; None where none is set.
+
+    Raises CannotGoOnError(``use_metrics_port``).
+    """
+    if settings.metrics_port is None:
+        yield None
+        return
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    try:
+        listener = socket.create_server(("", settings.metrics_port), family=family, dualstack_ipv6=dual)
+    except OSError as error:
+        raise CannotGoOnError("use_metrics_port", port=settings.metrics_port) from error
+    with listener:
         yield listener
 
 

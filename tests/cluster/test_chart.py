@@ -61,6 +61,7 @@ VARIANTS: dict[str, dict[str, object]] = {
             "annotations": {"nginx.ingress.kubernetes.io/proxy-body-size": "1g"},
         },
         "networkPolicy": {"from": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}]},
+        "metrics": {"enabled": True, "from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
         "extraEnv": [{"name": "TUNESMITH_MAX_UPLOAD_BYTES", "value": "5000000000"}],
     },
     "nodes": {"rbac": {"readNodes": True}, "home": {"ephemeral": True}},
@@ -334,6 +335,32 @@ def test_the_server_knows_the_address_that_people_are_told() -> None:
     for wrong in ("tune.example.org", "https://example.org/?a=b", "https://ann:secret@example.org"):
         with pytest.raises(ClusterError, match="publicUrl"):
             charts.template("here", {"web": {"publicUrl": wrong}})
+
+
+def test_a_prometheus_reaches_the_metrics_and_nothing_else() -> None:
+    everywhere = json.dumps(charts.template("here", {}))
+    assert "metrics" not in everywhere
+    assert "prometheus" not in everywhere
+
+    objects = charts.template("here", {"metrics": {"enabled": True, "port": 9999}})
+    pod = find(objects, "Deployment")["spec"]["template"]
+    told = {entry["name"]: entry.get("value") for entry in server(objects)["env"]}
+    assert told["TUNESMITH_METRICS_PORT"] == "9999"
+    assert {"name": "metrics", "containerPort": 9999} in server(objects)["ports"]
+    annotations = pod["metadata"]["annotations"]
+    assert annotations["prometheus.io/scrape"] == "true"
+    assert (annotations["prometheus.io/port"], annotations["prometheus.io/path"]) == ("9999", "/metrics")
+    service = find(objects, "Service")
+    assert service["metadata"]["name"] == "tunesmith-metrics"
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert service["spec"]["ports"] == [{"name": "metrics", "port": 9999, "targetPort": "metrics"}]
+
+    monitoring = [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]
+    named = charts.template("here", {"metrics": {"enabled": True, "from": monitoring}})
+    ways_in = next(item for item in named if item["kind"] == "NetworkPolicy")["spec"]["ingress"]
+    assert ways_in[1:] == [{"ports": [{"port": "metrics", "protocol": "TCP"}], "from": monitoring}]
+    with pytest.raises(ClusterError, match="port"):
+        charts.template("here", {"metrics": {"enabled": True, "port": 8000}})
 
 
 def test_with_a_bucket_model_servers_connect_out_as_runs_do() -> None:

@@ -1,6 +1,7 @@
 """The server as a process: it says where it is, and ends cleanly while pages are open."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from bot.settings import Settings
@@ -21,12 +23,17 @@ START = "from bot.cli import main; main()"
 ROOT = Path(__file__).parents[3]
 
 
+async def begun(home: Path, **settings: object) -> Process:
+    """A server as a process, which may not get ready."""
+    command = (sys.executable, "-c", START, "up", "--port", "0", "--home", str(home))
+    environment = os.environ | {f"TUNESMITH_{name.upper()}": str(value) for name, value in settings.items()}
+    return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=ROOT, env=environment)
+
+
 @asynccontextmanager
-async def started(home: Path) -> AsyncIterator[tuple[Process, str]]:
+async def started(home: Path, **settings: object) -> AsyncIterator[tuple[Process, str]]:
     """A server on a home, and its address."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", START, "up", "--port", "0", "--home", str(home), stdout=PIPE, stderr=PIPE, cwd=ROOT
-    )
+    process = await begun(home, **settings)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(120):
@@ -66,6 +73,42 @@ async def test_what_was_said_is_there_after_a_kill(tmp_path: Path) -> None:
 async def test_health_says_so(tmp_path: Path) -> None:
     async with started(tmp_path) as (_, address), httpx.AsyncClient(base_url=address) as client:
         assert (await client.get("/health")).json()["status"] == "ok"
+
+
+async def test_metrics_have_a_port_of_their_own_for_others_and_nothing_else_is_there(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with started(tmp_path, metrics_port=port) as (process, address):
+        elsewhere = {"Host": f"tunesmith-metrics.tunesmith.svc:{port}"}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=elsewhere) as collector:
+            answer = await collector.get("/metrics")
+            assert answer.status_code == 200
+            assert 'tunesmith_runs{state="running"} 0.0' in answer.text.splitlines()
+            for path in ("/", "/health", "/metrics/", "/metrics/x", "/v1/models", "/slack/install", "/project/threads"):
+                assert (await collector.get(path)).status_code == 404, path
+            assert (await collector.post("/metrics")).status_code == 405
+        async with httpx.AsyncClient(base_url=address) as client:
+            assert (await client.get("/metrics", headers=elsewhere)).status_code == 403
+        listening = {
+            one.laddr.port: one.laddr.ip
+            for one in psutil.Process(process.pid).net_connections("inet")
+            if one.status == psutil.CONN_LISTEN
+        }
+        assert listening.pop(port) in {"::", "0.0.0.0"}
+        assert set(listening.values()) == {"127.0.0.1"}, "all else is this machine's own"
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), timeout=20)
+        assert process.returncode == 0
+
+
+async def test_a_metrics_port_that_is_taken_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        process = await begun(tmp_path, metrics_port=port)
+        output, errors = await asyncio.wait_for(process.communicate(), timeout=120)
+    assert (process.returncode, output) == (1, b"")
+    (sentence,) = errors.decode().splitlines()
+    assert sentence.startswith(f"TUNESMITH_METRICS_PORT: port {port} cannot be used")
 
 
 async def test_a_small_piece_goes_out_at_once(tmp_path: Path) -> None:
