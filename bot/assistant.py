@@ -11,7 +11,7 @@ from bot.choices import typed_choice
 from bot.commands import Handler, Request, parse_command
 from bot.context import Context, NeedsWork
 from bot.delivery import Delivery
-from bot.dialogs import chat, deploy_answers, experiment, general
+from bot.dialogs import chat, deleting, deploy_answers, experiment, general
 from bot.ingest import Ingested, ingest
 from bot.replies import BODIES, Reply, Said
 from bot.speaking import Speaking
@@ -130,12 +130,15 @@ class Assistant:
         return context
 
     async def _dispatch(self, context: Context, files: list[Ingested]) -> None:
-        """Who answers: a command; a file; an open deployment; an open plan; the thread's service; else help."""
+        """Who answers: a command; a file; a question about a deletion that stands lowest; an open deployment; an open
+        plan; the thread's service; else help."""
         request = parse_command(context.turn.text.strip())
         if request:
             await self._command(context, replace(request, files=tuple(files)))
         elif files:
             await experiment.begin(context, Request(name="finetune", files=tuple(files)))
+        elif (asked := await deleting.find_asked(context)) is not None:
+            await deleting.answer(context, asked)
         elif deploy_answers.is_asked(context):
             await deploy_answers.answer(context)
         elif context.thread.draft is not None:

@@ -1,6 +1,7 @@
 """Rows -> live cards: a run's, a service's, a fetched model's."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bot.replies import Choice, Curve, RunCard, Tone
 from bot.serving_problems import host_sentence, problem_code, problem_sentence, token_lines
@@ -41,7 +42,7 @@ def run_card(
     return RunCard(
         title=run.name,
         status=run_status(texts, run, waits_for, waiting),
-        tone=RUN_TONES.get(run.state, "plain"),
+        tone="plain" if run.deletion_wanted_at is not None else RUN_TONES.get(run.state, "plain"),
         fraction=_fraction(run, progress),
         is_live=not run.state.is_final,
         facts=tuple(fact for fact in _facts(texts, run, progress, base_name, attempt) if fact),
@@ -56,6 +57,11 @@ def run_card(
 def run_key(run_id: str) -> str:
     """The key of a run's card."""
     return f"run:{run_id}"
+
+
+def deletion_key(run_id: str) -> str:
+    """The key of what is said of a run's deletion."""
+    return f"deletion:{run_id}"
 
 
 def curves(texts: Texts, points: Sequence[Point]) -> tuple[Curve, ...]:
@@ -83,6 +89,8 @@ def reason_text(texts: Texts, reason: str | None, detail: str | None) -> str:
 
 def run_status(texts: Texts, run: Run, waits_for: str | None = None, waiting: Waiting | None = None) -> str:
     """How a run is, in a few words."""
+    if run.deletion_wanted_at is not None:
+        return texts("run.state.deleted")
     if run.state.is_final:
         begun = run.started_at or run.created_at
         took = texts.duration(((run.finished_at or begun) - begun).total_seconds())
@@ -132,6 +140,8 @@ def _losses(texts: Texts, points: Sequence[Point]) -> str:
 
 
 def _note(texts: Texts, run: Run, can_keep: bool, waiting: Waiting | None) -> str:
+    if run.deletion_wanted_at is not None:
+        return ""
     if run.state is RunState.FAILED:
         return reason_text(texts, run.reason, run.detail)
     if waiting is not None and not run.state.is_final:
@@ -140,6 +150,8 @@ def _note(texts: Texts, run: Run, can_keep: bool, waiting: Waiting | None) -> st
 
 
 def _choices(texts: Texts, run: Run, can_keep: bool) -> tuple[Choice, ...]:
+    if run.deletion_wanted_at is not None:
+        return ()
     logs = Choice(say=f"/logs {run.name}", label=texts("run.choice.logs"))
     if not run.state.is_final:
         stop = Choice(say=f"/stop {run.name}", label=texts("run.choice.stop"), style="danger")
@@ -182,6 +194,12 @@ def service_card(texts: Texts, service: Service, host: Host, model: Model) -> Ru
         choices=choices,
         key=f"service:{service.id}",
     )
+
+
+def gone_card(card: RunCard, texts: Texts) -> RunCard:
+    """The card of what was deleted: nothing can be done with it any more."""
+    status = texts("run.state.deleted")
+    return replace(card, status=status, tone="plain", fraction=0.0, is_live=False, note="", log_lines=(), choices=())
 
 
 def _choices_after_failure(texts: Texts, service: Service, model: Model) -> tuple[Choice, ...]:

@@ -42,6 +42,7 @@ COMMANDS = tuple(
         ("logs", "scroll-text", "runs"),
         ("stop", "square", "runs"),
         ("retry", "rotate-ccw", "runs"),
+        ("delete", "trash-2", "runs"),
         ("models", "boxes", "models"),
         ("deploy", "rocket", "models"),
         ("undeploy", "power-off", "models"),

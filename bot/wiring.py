@@ -11,7 +11,7 @@ import structlog
 from bot.assistant import Assistant
 from bot.commands import Handler
 from bot.delivery import Delivery
-from bot.dialogs import chat, dataset, deploy, experiment, general, keys, models, runs, services
+from bot.dialogs import chat, dataset, deleting, deploy, experiment, general, keys, models, runs, services
 from bot.faces import Face
 from bot.locks import loops_lock
 from bot.places import read_places
@@ -51,6 +51,7 @@ HANDLERS: dict[str, Handler] = {
     "logs": runs.logs,
     "stop": runs.stop,
     "retry": runs.retry,
+    "delete": deleting.delete,
     "models": models.list_or_add,
     "deploy": deploy.deploy,
     "undeploy": services.undeploy,

@@ -95,7 +95,7 @@ class Artifacts:
             return copy
         with local_disk():
             partial.parent.mkdir(parents=True, exist_ok=True)
-            async with AsyncFileLock(partial.with_name(f"{partial.name}.lock")):
+            async with AsyncFileLock(_lock_of(partial)):
                 if not await asyncio.to_thread(is_complete, copy):
                     await self._make_copy(folder, partial, copy)
         return copy
@@ -167,8 +167,13 @@ class Artifacts:
             with translated(), suppress(FileNotFoundError):
                 await obstore.delete_async(self._store, found)
         if self._cache is not None:
-            for path in self._copy_paths(self._cache, key):
+            copy, partial = self._copy_paths(self._cache, key)
+            for path in (copy, partial, _lock_of(partial)):
                 await asyncio.to_thread(delete_path, path)
+
+    async def size_bytes(self, folder: str) -> int:
+        """What a folder takes where files are kept; 0 of one that is not there."""
+        return sum((await self._sizes_below(folder)).values())
 
     async def _sizes_below(self, folder: str) -> dict[str, int]:
         with translated():
@@ -218,6 +223,11 @@ class Artifacts:
                 await asyncio.to_thread(file.write, chunk)
         if counter.sha256 != digest:
             raise Incomplete(f"{key} is not what its manifest says")
+
+
+def _lock_of(partial: Path) -> Path:
+    """Held by who makes the copy."""
+    return partial.with_name(f"{partial.name}.lock")
 
 
 def _require_room(partial: Path, wanted: dict[str, int]) -> None:

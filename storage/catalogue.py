@@ -9,6 +9,9 @@ from storage.models import Model, Run, new_id
 from storage.names import free_name
 from storage.states import ModelKind, ModelState
 
+_IS_THERE = ~select(Run.id).where(Run.id == Model.run_id, Run.deletion_wanted_at.is_not(None)).exists()
+"""Of a model whose run is not to be deleted."""
+
 
 async def add_model(session: AsyncSession, model: Model) -> Model:
     """Add a model; a name that is taken gets a number."""
@@ -20,13 +23,14 @@ async def add_model(session: AsyncSession, model: Model) -> Model:
 
 
 async def find_model(session: AsyncSession, name: str) -> Model | None:
-    """The model of that name."""
-    return await session.scalar(select(Model).where(Model.name == name))
+    """The model of that name, unless it should be gone."""
+    return await session.scalar(select(Model).where(Model.name == name, _IS_THERE))
 
 
 async def models_of(session: AsyncSession, kind: ModelKind) -> Sequence[Model]:
-    """All models of a kind, oldest first."""
-    return (await session.scalars(select(Model).where(Model.kind == kind).order_by(Model.created_at, Model.name))).all()
+    """All models of a kind, oldest first, without those that should be gone."""
+    query = select(Model).where(Model.kind == kind, _IS_THERE).order_by(Model.created_at, Model.name)
+    return (await session.scalars(query)).all()
 
 
 async def models_from(session: AsyncSession, sources: Sequence[str]) -> Sequence[Model]:
@@ -50,7 +54,7 @@ async def newest_model_of(session: AsyncSession, thread_id: str) -> Model | None
     query = (
         select(Model)
         .join(Run, Run.id == Model.run_id)
-        .where(Run.thread_id == thread_id)
+        .where(Run.thread_id == thread_id, Run.deletion_wanted_at.is_(None))
         .order_by(Model.created_at.desc())
         .limit(1)
     )

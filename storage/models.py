@@ -305,6 +305,8 @@ class Run(Base):
     """Where it trains, by name, of the places that could be chosen from; none: there was no choice."""
     state: Mapped[RunState] = mapped_column(default=RunState.QUEUED, index=True)
     stop_wanted: Mapped[bool] = mapped_column(default=False)
+    deletion_wanted_at: Mapped[datetime | None] = mapped_column(default=None)
+    """Since when it should be gone: it is in no list any more, and the loops take away what it left."""
     reason: Mapped[str | None] = mapped_column(default=None)
     """``training.runs.Reason`` of a run that did not succeed."""
     detail: Mapped[str | None] = mapped_column(default=None)

@@ -31,19 +31,20 @@ async def get_run(session: AsyncSession, run_id: str) -> Run | None:
 
 
 async def find_run(session: AsyncSession, name: str) -> Run | None:
-    """The run of that name."""
+    """The run of that name, also one that should be gone."""
     return await session.scalar(select(Run).where(Run.name == name))
 
 
 async def recent_runs(session: AsyncSession, *, limit: int = 30) -> Sequence[Run]:
-    """The newest runs, newest first."""
-    return (await session.scalars(select(Run).order_by(Run.created_at.desc(), Run.name).limit(limit))).all()
+    """The newest runs, newest first, without those that should be gone."""
+    query = select(Run).where(Run.deletion_wanted_at.is_(None)).order_by(Run.created_at.desc(), Run.name).limit(limit)
+    return (await session.scalars(query)).all()
 
 
 async def newest_run_of(session: AsyncSession, thread_id: str) -> Run | None:
     """The run that a thread means when it names none."""
-    query = select(Run).where(Run.thread_id == thread_id).order_by(Run.created_at.desc()).limit(1)
-    return await session.scalar(query)
+    query = select(Run).where(Run.thread_id == thread_id, Run.deletion_wanted_at.is_(None))
+    return await session.scalar(query.order_by(Run.created_at.desc()).limit(1))
 
 
 async def unfinished_runs(session: AsyncSession) -> Sequence[Run]:

@@ -108,6 +108,18 @@ async def find_message(session: AsyncSession, thread_id: str, key: str) -> Messa
     return await session.scalar(select(Message).where(Message.thread_id == thread_id, Message.key == key))
 
 
+async def messages_keyed(session: AsyncSession, thread_id: str, prefix: str) -> Sequence[Message]:
+    """The messages of a thread whose keys begin alike, in order."""
+    query = select(Message).where(Message.thread_id == thread_id, Message.key.startswith(prefix, autoescape=True))
+    return (await session.scalars(query.order_by(Message.position))).all()
+
+
+async def newest_reply(session: AsyncSession, thread_id: str) -> Message | None:
+    """What we said last in a thread."""
+    query = select(Message).where(Message.thread_id == thread_id, Message.role == Role.ASSISTANT)
+    return await session.scalar(query.order_by(Message.position.desc()).limit(1))
+
+
 async def messages_of(session: AsyncSession, thread_id: str) -> Sequence[Message]:
     """All messages of a thread, in order."""
     query = select(Message).where(Message.thread_id == thread_id).order_by(Message.position)

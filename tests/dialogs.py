@@ -1,7 +1,7 @@
 """Guided conversations as lists of (said, answered): after each turn all words divided by ``|`` must be shown.
 
 A tuned model ``nova-1`` is there. ``FILE:<name>`` drops a file of that name.
-``about=<question> <text>`` presses a button of that question.
+``about=<question> <text>`` presses a button of that question. ``ENDED:<run>`` is said by nobody: the run fails.
 """
 
 Dialog = tuple[tuple[str, str], ...]
@@ -138,6 +138,43 @@ DEPLOYING_ZH: Dialog = (
     ("/undeploy support", "已下线"),
 )
 
+DELETING: Dialog = (
+    ("FILE:identity.jsonl", "in place of `{{name}}`"),
+    ("Nova", "in place of `{{author}}`"),
+    ("Acme", "Which base model?"),
+    ("1", "How thorough?"),
+    ("quick", "The plan: identity-1"),
+    ("start", "identity-1"),
+    ("/delete", "identity-1 is still under way. `/stop identity-1` stops it first"),
+    ("ENDED:identity-1", ""),
+    ("/runs", "identity-1|Delete"),
+    ("/status identity-1", "identity-1|Delete"),
+    ("/delete identiti-1", "Did you mean `identity-1`?"),
+    ("/delete identity-1", "Delete **identity-1** for good? This goes:|checkpoints|The data set **identity** stays"),
+    ("Keep", "**identity-1** is kept"),
+    ("/runs", "identity-1"),
+    ("/delete", "Delete **identity-1** for good?"),
+    ("yes", "deleted|The data set **identity** stays"),
+    ("/runs", "There are no runs yet"),
+    ("/datasets", "identity"),
+)
+
+DELETING_ZH: Dialog = (
+    ("FILE:identity.jsonl", "数据里的 `{{name}}` 应该换成什么"),
+    ("小星", "数据里的 `{{author}}` 应该换成什么"),
+    ("极光科技", "用哪个基础模型"),
+    ("1", "训练到什么程度"),
+    ("快速试跑", "计划：identity-1"),
+    ("开始", "identity-1"),
+    ("/delete identity-1", "identity-1 仍在进行中。请先用 `/stop identity-1` 停止它"),
+    ("ENDED:identity-1", ""),
+    ("/runs", "identity-1|删除"),
+    ("/delete", "要彻底删除 **identity-1** 吗？将会删除：|检查点|数据集 **identity** 会保留"),
+    ("不要", "已保留 **identity-1**"),
+    ("/delete identity-1 是", "删除|数据集 **identity**"),
+    ("/runs", "还没有运行"),
+)
+
 ENGLISH = {
     "identity": IDENTITY,
     "support": SUPPORT,
@@ -146,8 +183,9 @@ ENGLISH = {
     "either language": LANGUAGE,
     "a new file": NEW_FILE,
     "deploying": DEPLOYING,
+    "deleting": DELETING,
 }
-CHINESE = {"identity": IDENTITY_ZH, "support": SUPPORT_ZH, "deploying": DEPLOYING_ZH}
+CHINESE = {"identity": IDENTITY_ZH, "support": SUPPORT_ZH, "deploying": DEPLOYING_ZH, "deleting": DELETING_ZH}
 
 
 def typed(dialog: Dialog) -> Dialog:

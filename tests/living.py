@@ -145,3 +145,8 @@ async def until(is_so: Callable[[], bool], *, within_s: float = 20) -> None:
     while not is_so():
         assert time.monotonic() < deadline, f"not so within {within_s} s"
         await asyncio.sleep(0.01)
+
+
+def left_of(run: Run, home: Path) -> list[str]:
+    """All paths of a home that name the run."""
+    return [str(path) for path in home.rglob("*") if run.id in str(path.relative_to(home))]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from threading import Lock
 
 import orjson
 import psutil
@@ -45,6 +46,8 @@ class LocalRuns:
         self._threads = threads
         self._ended: dict[AttemptId, AttemptStatus] = {}
         self._progress: dict[AttemptId, ProgressFile] = {}
+        self._looking = Lock()
+        """A look that met a deletion would take what is half gone for an attempt that was killed."""
 
     def submit(self, attempt: Attempt) -> None:
         """Launch it; one that was launched before is left as it is. Raises NoCapacity, BackendUnavailable."""
@@ -61,10 +64,11 @@ class LocalRuns:
 
     def observe(self) -> Mapping[AttemptId, AttemptStatus]:
         """All attempts below the root."""
-        found = find_attempts(self._root)
-        for forgotten in self._ended.keys() - set(found):
-            del self._ended[forgotten]
-        return {attempt: self._status(attempt) for attempt in found}
+        with self._looking:
+            found = find_attempts(self._root)
+            for forgotten in self._ended.keys() - set(found):
+                del self._ended[forgotten]
+            return {attempt: self._status(attempt) for attempt in found}
 
     def cancel(self, attempt: AttemptId) -> None:
         """Leave the wish to stop where launcher and ranks look for it: no process is needed to take it."""
@@ -82,15 +86,16 @@ class LocalRuns:
     def delete(self, attempt: AttemptId) -> None:
         """Kill it if it lives, and remove its files; the last attempt takes the run's checkpoints with it."""
         folder = attempt_folder(self._root, attempt)
-        launcher = find_launcher(folder, attempt)
-        if launcher is not None:
-            _kill(launcher)
-        shutil.rmtree(folder.path, ignore_errors=True)
-        run = run_folder(self._root, attempt.run_id)
-        if not run.attempts():
-            shutil.rmtree(run.path, ignore_errors=True)
-        self._ended.pop(attempt, None)
-        self._progress.pop(attempt, None)
+        with self._looking:
+            launcher = find_launcher(folder, attempt)
+            if launcher is not None:
+                _kill(launcher)
+            shutil.rmtree(folder.path, ignore_errors=True)
+            run = run_folder(self._root, attempt.run_id)
+            if not run.attempts():
+                shutil.rmtree(run.path, ignore_errors=True)
+            self._ended.pop(attempt, None)
+            self._progress.pop(attempt, None)
 
     @contextmanager
     def _submitting(self) -> Iterator[None]:

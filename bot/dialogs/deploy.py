@@ -8,7 +8,7 @@ from bot.dialogs.deploy_check import check
 from bot.dialogs.deploy_steps import ask_form, complain, complaints, put_aside, settle
 from bot.dialogs.deployment import LONGEST_READ, WORDS, Deployment, vocabulary
 from bot.dialogs.edits import YES
-from bot.dialogs.finding import say_no_such
+from bot.dialogs.finding import say_deleted, say_no_such
 from bot.dialogs.keeping import keep
 from bot.dialogs.rights import may_manage
 from bot.dialogs.runs import can_keep
@@ -16,6 +16,7 @@ from bot.lexicon import fold
 from bot.phrases import read_edits
 from bot.replies import Choice, Item, Listing, Text
 from storage.catalogue import find_model, model_of_run, models_of, newest_model_of
+from storage.deletion import is_gone
 from storage.models import Model
 from storage.runs import find_run
 from storage.services import find_service
@@ -70,6 +71,9 @@ async def _named_model(context: Context, name: str, typed: dict[str, str]) -> Mo
     if model is not None:
         return model
     run = await find_run(context.session, name)
+    if run is not None and run.deletion_wanted_at is not None:
+        await say_deleted(context, name)
+        return None
     model = await model_of_run(context.session, run.id) if run is not None else None
     if model is not None:
         return model
@@ -77,6 +81,9 @@ async def _named_model(context: Context, name: str, typed: dict[str, str]) -> Mo
         keep(context, run)
         return None
     service = await find_service(context.session, name)
+    if service is not None and await is_gone(context.session, service.model_id):
+        await say_deleted(context, name)
+        return None
     if service is not None:
         typed.setdefault("service", service.name)
         return await context.session.get_one(Model, service.model_id)

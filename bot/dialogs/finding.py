@@ -20,3 +20,8 @@ async def say_no_such(context: Context, kind: str, name: str, names: Sequence[st
     text = context.texts(f"unknown.{kind}.nearest", name=name, nearest=nearest)
     again = Choice(say=f"/{command} {nearest}", label=f"/{command} {nearest}")
     await context.refuse(Text(markdown=text, choices=(again,), tone="warning"))
+
+
+async def say_deleted(context: Context, name: str) -> None:
+    """Say that there was a run of that name, and what it made, until somebody deleted it."""
+    await context.refuse(Text(markdown=context.texts("run.deleted", name=name), tone="warning"))

@@ -1,6 +1,6 @@
 """What a stopped run has saved becomes a model, and is served."""
 
-from bot.context import Context
+from bot.context import Context, say
 from bot.reconcile.deploying import say_service, serve
 from bot.reconcile.outcome import inspect_outcome, take_in
 from bot.replies import Text
@@ -28,8 +28,12 @@ def keep(context: Context, run: Run) -> None:
             row, thread = await get_run(session, run_id), await session.get(Thread, thread_id)
             if row is None or thread is None:
                 return False
-            model = await take_in(session, row, facts)
-            service, shown = await serve(session, world, model, row, thread=thread)
+            service = None
+            if row.deletion_wanted_at is not None:
+                shown = [(await say(session, thread, Text(markdown=text("run.deleted", name=row.name), tone="bad"))).id]
+            else:
+                model = await take_in(session, row, facts)
+                service, shown = await serve(session, world, model, row, thread=thread)
             if service is not None:
                 thread.service_id, thread.speaker = service.id, "tuned"
                 shown = await say_service(session, thread, service, model)

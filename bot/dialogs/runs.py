@@ -7,11 +7,12 @@ from functools import partial
 from bot.cards import RUN_TONES, reason_text, run_card, run_status
 from bot.commands import Request
 from bot.context import Context, NeedsWork
-from bot.dialogs.finding import say_no_such
+from bot.dialogs.finding import say_deleted, say_no_such
 from bot.dialogs.rights import may_manage
 from bot.reconcile.live import recorded_progress
 from bot.reconcile.outcome import model_key
 from bot.replies import Choice, Item, Listing, Log, Notice, Text
+from bot.texts import Texts
 from bot.world import World
 from storage.catalogue import model_of_run
 from storage.models import Model, Run
@@ -40,7 +41,9 @@ async def _item(context: Context, run: Run) -> Item:
     text = context.texts
     base = await context.session.get_one(Model, run.base_model_id)
     choices = [Choice(say=f"/status {run.name}", label=text("run.choice.status"))]
-    if not run.state.is_final:
+    if run.state.is_final:
+        choices.append(deletion_choice(text, run))
+    else:
         choices.append(Choice(say=f"/stop {run.name}", label=text("run.choice.stop"), style="danger"))
     return Item(
         title=run.name,
@@ -53,7 +56,7 @@ async def _item(context: Context, run: Run) -> Item:
 
 async def status(context: Context, request: Request) -> None:
     """``/status [RUN]``: how it is now, as a card of its own that stays as it is."""
-    run = await _find(context, request.arguments, "status")
+    run = await find_meant(context, request.arguments, "status")
     if run is None:
         return
     base = await context.session.get_one(Model, run.base_model_id)
@@ -66,7 +69,13 @@ async def status(context: Context, request: Request) -> None:
         attempt=attempt.number if attempt else 1,
         can_keep=await can_keep(context, run),
     )
-    await context.reply(replace(card, key=None, is_live=False))
+    choices = (*card.choices, *([deletion_choice(context.texts, run)] if run.state.is_final else []))
+    await context.reply(replace(card, key=None, is_live=False, choices=choices))
+
+
+def deletion_choice(text: Texts, run: Run) -> Choice:
+    """Asks whether an ended run may go."""
+    return Choice(say=f"/delete {run.name}", label=text("run.choice.delete"), style="danger")
 
 
 async def logs(context: Context, request: Request) -> None:
@@ -77,7 +86,7 @@ async def logs(context: Context, request: Request) -> None:
     if wants_all:
         words.pop()
     lines = int(words.pop()) if words and words[-1].isdecimal() else LOG_LINES
-    run = await _find(context, " ".join(words), "logs")
+    run = await find_meant(context, " ".join(words), "logs")
     if run is None:
         return
     attempt = await newest_attempt(context.session, run.id)
@@ -122,7 +131,7 @@ async def stop(context: Context, request: Request) -> None:
             return
     if not await may_manage(context):
         return
-    run = await _find(context, name, "stop")
+    run = await find_meant(context, name, "stop")
     if run is None:
         return
     if run.state.is_final:
@@ -137,7 +146,7 @@ async def retry(context: Context, request: Request) -> None:
     """``/retry [RUN]``: a new run with the same plan, which goes on from the newest checkpoint."""
     if not await may_manage(context):
         return
-    run = await _find(context, request.arguments, "retry")
+    run = await find_meant(context, request.arguments, "retry")
     if run is None:
         return
     text = context.texts
@@ -175,7 +184,7 @@ async def _look_for_model(run_id: str, world: World) -> None:
     _HAS_MODEL[run_id] = await world.artifacts.is_complete(model_key(run_id))
 
 
-async def _find(context: Context, name: str, command: str) -> Run | None:
+async def find_meant(context: Context, name: str, command: str) -> Run | None:
     """The run of that name; without one, the thread's newest, else the newest of all. None: it has been said."""
     name = name.strip()
     recent = await recent_runs(context.session)
@@ -183,6 +192,9 @@ async def _find(context: Context, name: str, command: str) -> Run | None:
         run = await find_run(context.session, name)
         if run is None:
             await say_no_such(context, "run", name, [run.name for run in recent], command=command)
+        elif run.deletion_wanted_at is not None:
+            await say_deleted(context, name)
+            return None
         return run
     run = await newest_run_of(context.session, context.thread.id) or next(iter(recent), None)
     if run is None:

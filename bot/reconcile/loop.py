@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from bot.delivery import Delivery
+from bot.reconcile.deleting import DeletionLoop
 from bot.reconcile.hosts import HostsLoop
 from bot.reconcile.models import ModelsLoop
 from bot.reconcile.outbox import OutboxLoop
@@ -27,6 +28,7 @@ class Loops:
     def __init__(self, world: World, delivery: Delivery, speaking: Speaking, *, woken: asyncio.Event) -> None:
         self._woken = woken
         self._runs = RunsLoop(world, delivery)
+        self._deletion = DeletionLoop(world, delivery)
         self._hosts = HostsLoop(world, speaking.routes)
         self._services = ServicesLoop(world, delivery, speaking)
         self._models = ModelsLoop(world, delivery)
@@ -36,6 +38,7 @@ class Loops:
         """Work until cancelled. An error ends one pass, not the loop."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat("runs", self._runs.once))
+            group.create_task(self._repeat("deletion", self._deletion.once))
             group.create_task(self._repeat("serving", self._serve))
             group.create_task(self._repeat("models", self._models.once))
 
@@ -50,6 +53,7 @@ class Loops:
         await self._runs.once()
         await self._serve()
         await self._services.settle()
+        await self._deletion.once()
         await self._outbox.once()
 
     async def shut_down(self) -> None:

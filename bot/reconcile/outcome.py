@@ -21,6 +21,11 @@ def model_key(run_id: str) -> str:
     return f"models/{run_id}"
 
 
+def folders_of(run_id: str) -> tuple[str, str]:
+    """The artifact folders of all that a run leaves: its attempts and checkpoints, and its model."""
+    return f"runs/{run_id}", model_key(run_id)
+
+
 async def inspect_outcome(world: World, run: Run) -> Json:
     """The facts of what a run made, read beside the event loop. Raises AdapterProblem, CheckpointError,
     ArtifactError."""

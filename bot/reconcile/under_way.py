@@ -3,7 +3,9 @@
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.cards import deletion_key
 from storage.catalogue import fetching_models
+from storage.deletion import runs_to_delete
 from storage.models import Message, Run
 from storage.services import services_of
 from storage.states import FINAL_RUN_STATES, MessageState, ServiceState, Wish
@@ -13,10 +15,11 @@ _AT_REST = (ServiceState.READY, ServiceState.ASLEEP, ServiceState.FAILED, Servic
 
 
 async def is_under_way(session: AsyncSession, thread_id: str) -> bool:
-    """A run that has not ended, a service that is wanted and not ready or not yet compared, an answer that streams, a
-    model that is fetched, something that is still to be shown."""
+    """A run that has not ended or is being deleted, a service that is wanted and not ready or not yet compared, an
+    answer that streams, a model that is fetched, something that is still to be shown."""
     return (
         await _has_unfinished_run(session, thread_id)
+        or await _has_deletion(session, thread_id)
         or await _has_unready_service(session, thread_id)
         or await _has_streaming_message(session, thread_id)
         or await _has_fetching_model(session, thread_id)
@@ -27,6 +30,13 @@ async def is_under_way(session: AsyncSession, thread_id: str) -> bool:
 async def _has_unfinished_run(session: AsyncSession, thread_id: str) -> bool:
     query = select(Run.id).where(Run.thread_id == thread_id, Run.state.not_in(FINAL_RUN_STATES)).limit(1)
     return await session.scalar(query) is not None
+
+
+async def _has_deletion(session: AsyncSession, thread_id: str) -> bool:
+    for run in await runs_to_delete(session):
+        if await find_message(session, thread_id, deletion_key(run.id)) is not None:
+            return True
+    return False
 
 
 async def _has_unready_service(session: AsyncSession, thread_id: str) -> bool:

@@ -19,6 +19,7 @@ from tests.cluster.house import PLAN, cards, data, house_with, is_over, wait_for
 from tests.cluster.stage import DEADLINE_S, ClusterStage, in_bucket, make_owned, place_for
 from tests.contracts.run_backend import Seen, has_ended
 from tests.living import until
+from tests.recording import words
 from tests.s3_server import s3_server
 from training.kubernetes import KubernetesRuns
 from training.local import LocalRuns
@@ -104,8 +105,14 @@ async def test_two_machines_train_one_model(cluster: Cluster, store: Store, tiny
         shown = cards(house, run.name)
         assert any("machines are up" in card.status or "load the model" in card.status for card in shown)
         assert any(card.curves for card in shown)
+        asked = request.from_json((store.files / "runs" / run.id / "attempt-1" / "request.json").read_bytes())
+        await house.say(f"/undeploy {run.name}")
+        await house.say(f"/delete {run.name} yes")
+        await until(lambda: any("with all that it left" in words(each) for each in house.face.visible("thread-1")))
+        owned = cluster.kubectl("get", "jobs,services", "-n", NAMESPACE, "-l", f"tunesmith/run={run.id}", "-o", "name")
+        assert "job" not in owned
+        assert not [file for file in store.files.rglob("*") if file.is_file() and run.id in str(file)]
     runs.close()
-    asked = request.from_json((store.files / "runs" / run.id / "attempt-1" / "request.json").read_bytes())
     alone = await asyncio.to_thread(local_losses, tmp_path / "local", store.files, asked)
     assert losses == pytest.approx(alone, rel=1e-4)
 

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.replies import Comparison, RunCard
+from bot.replies import Comparison, RunCard, Text
+from storage.files import ArtifactFiles
 from storage.models import Attempt, Host, Model, Run, Service
 from storage.states import HostState, RunState, ServiceState
-from tests.living import Living, living
+from tests.living import Living, left_of, living
+from tests.recording import words
+from training.runs import AttemptId, Reason
 
 
 class Killed(BaseException):
@@ -25,10 +28,16 @@ class Death:
         self.acts = 0
         self.is_dead = False
         self._after = after
-        store = life.house.application.world.store
-        self._transaction = store.transaction
-        store.transaction = self._mortal_transaction  # type: ignore[method-assign]
-        for engine, names in ((life.runs, ("submit", "cancel")), (life.servers, ("start", "stop", "load", "unload"))):
+        world = life.house.application.world
+        self._transaction = world.store.transaction
+        world.store.transaction = self._mortal_transaction  # type: ignore[method-assign]
+        self._delete = world.artifacts.delete
+        world.artifacts.delete = self._mortal_delete  # type: ignore[method-assign]
+        engines = (
+            (life.runs, ("submit", "cancel", "delete")),
+            (life.servers, ("start", "stop", "load", "unload")),
+        )
+        for engine, names in engines:
             for name in names:
                 setattr(engine, name, self._mortal(getattr(engine, name)))
 
@@ -37,6 +46,11 @@ class Death:
         self._live()
         async with self._transaction() as session:
             yield session
+        self._act()
+
+    async def _mortal_delete(self, key: str) -> None:
+        self._live()
+        await self._delete(key)
         self._act()
 
     def _mortal(self, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,3 +97,40 @@ async def test_killed_after_any_act_it_comes_to_the_same_end(tmp_path: Path, aft
         assert len(life.shown(Comparison)) == 1
         assert [card.tone for card in life.shown(RunCard)] == ["good", "good"]
         assert life.notices() == [f"You are talking to {run.name}"]
+
+
+@pytest.mark.parametrize("after", range(1, 6))
+async def test_killed_after_any_act_of_a_deletion_it_comes_to_the_same_end(tmp_path: Path, after: int) -> None:
+    async with living(tmp_path) as life:
+        other, run = await life.begin("deploy=no"), await life.begin("deploy=no", thread="thread-2")
+        for number in (1, 2):
+            for _ in range(2):
+                await life.loops.once()
+            life.runs.finish(AttemptId(other.id, 1))
+            await life.loops.once()
+            life.runs.advance(3)
+            if number == 1:
+                life.runs.fail(AttemptId(run.id, 1), Reason.LOST_PEER)
+        life.runs.finish()
+        await life.loops.once()
+        files = ArtifactFiles(tmp_path / "artifacts")
+        files.write(f"runs/{run.id}/checkpoints/checkpoint-3/weights", b"w")
+        assert (await life.row(Run)).state is RunState.SUCCEEDED
+        assert [row.number for row in await life.rows(Attempt) if row.run_id == run.id] == [1, 2]
+        await life.house.say(f"/delete {run.name} yes")
+
+        death = Death(life, after)
+        with pytest.raises(Killed):
+            await life.loops.once()
+        death.is_dead = False
+        life.restart()
+        await life.loops.once()
+
+        assert [row.id for row in await life.rows(Run)] == [other.id]
+        assert [row.id for row in await life.rows(Model)][1:] == [other.id]
+        assert {row.run_id for row in await life.rows(Attempt)} == {other.id}
+        assert list(life.runs.attempts) == [AttemptId(other.id, 1)]
+        assert left_of(run, tmp_path) == []
+        assert files.is_complete(f"models/{other.id}")
+        assert "is deleted, with all that it left" in words(life.shown(Text)[-1])
+        assert not await life.is_busy()

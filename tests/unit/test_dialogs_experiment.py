@@ -7,6 +7,7 @@ import pytest
 
 from tests.conversing import Bench, bench, identity, support
 from tests.dialogs import CHINESE, ENGLISH, Dialog
+from tests.ended import end_run
 from tests.recording import words
 from tests.tuned import add_tuned_model
 
@@ -31,6 +32,9 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 async def hold(desk: Bench, dialog: Dialog, files: dict[str, Path], language: str) -> None:
     for said, answered in dialog:
+        if said.startswith("ENDED:"):
+            await end_run(desk.world.store, said.removeprefix("ENDED:"))
+            continue
         about, text = None, said
         if said.startswith("about="):
             about, _, text = said.removeprefix("about=").partition(" ")

@@ -20,7 +20,9 @@ async def talk(tmp_path: Path) -> AsyncIterator[Bench]:
         yield made
 
 
-@pytest.mark.parametrize("command", ["/stop", "/stop identity-1", "/retry identity-1", "/deploy", "/undeploy x"])
+@pytest.mark.parametrize(
+    "command", ["/stop", "/stop identity-1", "/retry identity-1", "/delete identity-1 yes", "/deploy", "/undeploy x"]
+)
 async def test_a_refusal_says_whom_to_ask(talk: Bench, command: str) -> None:
     (reply,) = await talk.say(command, rights=ASK)
     assert isinstance(reply, Text)

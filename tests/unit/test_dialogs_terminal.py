@@ -15,6 +15,7 @@ from bot.wiring import Application, assemble
 from serving.services import ModelServer
 from tests.conversing import add_base_model, identity, support
 from tests.dialogs import CHINESE, ENGLISH, Dialog, typed
+from tests.ended import end_run
 from tests.fake_runs import FakeRuns
 from tests.tuned import add_tuned_model
 
@@ -43,6 +44,9 @@ async def hold(application: Application, dialog: Dialog, folder: Path, language:
         is_live=False,
     )
     for said, answered in typed(dialog):
+        if said.startswith("ENDED:"):
+            await end_run(application.world.store, said.removeprefix("ENDED:"))
+            continue
         before = len(output.getvalue())
         await session.say(f"@{folder / said.removeprefix('FILE:')}" if said.startswith("FILE:") else said)
         printed = output.getvalue()[before:]

@@ -6,6 +6,7 @@ import pytest
 
 from tests.conversing import identity, support
 from tests.dialogs import CHINESE, ENGLISH, Dialog, typed
+from tests.ended import end_run
 from tests.slack_talk import SlackTalk, slack_talk
 from tests.tuned import add_tuned_model
 
@@ -16,6 +17,9 @@ async def hold(talk: SlackTalk, dialog: Dialog, folder: Path) -> None:
     (folder / "notes.txt").write_text("Just some words.\nAnd some more.\n")
     await add_tuned_model(talk.application.world.store, "nova-1")
     for said, answered in typed(dialog):
+        if said.startswith("ENDED:"):
+            await end_run(talk.application.world.store, said.removeprefix("ENDED:"))
+            continue
         if said.startswith("FILE:"):
             news = await talk.say(files=[folder / said.removeprefix("FILE:")])
         else:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conversing import identity, support
 from tests.dialogs import CHINESE, ENGLISH, Dialog
+from tests.ended import end_run
 from tests.tuned import add_tuned_model
 from tests.web_page import Page, open_page
 from tests.web_site import Web
@@ -36,6 +37,9 @@ async def hold(web: Web, dialog: Dialog, folder: Path, language: str) -> None:
     await add_tuned_model(web.application.world.store, "nova-1")
     async with open_page(web.address, language=language) as page:
         for said, answered in dialog:
+            if said.startswith("ENDED:"):
+                await end_run(web.application.world.store, said.removeprefix("ENDED:"))
+                continue
             before = seen(page)
             await speak(page, said, folder)
 
