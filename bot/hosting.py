@@ -41,7 +41,7 @@ async def host_spec(world: World, host: Host, base: Model) -> HostSpec:
         memory_gib=asked.get("memory_gib"),
         gpu_product=asked.get("gpu_product"),
         instances=int(asked.get("instances", 1)),
-        queue=asked.get("queue"),
+        queue=asked.get("queue", queue_of(world, host.place)),
         arguments=tuple(asked.get("arguments", ())),
         about={"base": base.name},
     )
@@ -58,6 +58,12 @@ def gpus_of(world: World, place: str) -> int:
 def default_gpus(world: World, base: Model, place: str) -> int:
     """Cards of the server of ``base`` in a place, where nothing else is asked for."""
     return fewer_cards(CheckpointFacts.from_json(base.facts), gpus_of(world, place))
+
+
+def queue_of(world: World, place: str) -> str | None:
+    """Kueue's LocalQueue of a model server in a place, where nothing else is asked for."""
+    serving = world.serving(place)
+    return serving.queue if serving else None
 
 
 def context_tokens(world: World, base: Model, place: str = "") -> int:

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.dialogs.edits import NO, YES
-from bot.hosting import DEFAULT_LORA_RANK, DEFAULT_LORAS, LARGEST_LORA_RANK, default_gpus, is_adapter
+from bot.hosting import DEFAULT_LORA_RANK, DEFAULT_LORAS, LARGEST_LORA_RANK, default_gpus, is_adapter, queue_of
 from bot.landing import is_cpu_build, serving_place, serving_places
 from bot.lexicon import Vocabulary, fold
 from bot.names import is_experiment_name
@@ -199,11 +199,9 @@ class Grounds:
 
     def default(self, name: str) -> Value:
         """What a field is where nothing is given."""
-        cluster = self.cluster
-        serving = cluster.serving if cluster else None
         fields: dict[str, Value] = {
             "place": self.place,
-            "quota": serving.queue if serving else None,
+            "quota": queue_of(self.world, self.place),
             "gpus": default_gpus(self.world, self.base, self.place),
             "cpu": self._size().cpu,
             "memory_gib": self._size().memory_gib,

@@ -154,7 +154,11 @@ async def test_one_line_in_chinese(cluster: Bench) -> None:
 
 async def test_what_is_the_default_is_not_kept_as_a_wish(cluster: Bench) -> None:
     await cluster.say("/deploy nova-1 gpus=1 instances=1 max_loras=4 pinned=no quota=team-a")
-    assert (await host(cluster)).settings == {}
+    found = await host(cluster)
+    assert found.settings == {}
+    async with cluster.world.store.reading() as session:
+        base = await session.get_one(Model, found.base_model_id)
+    assert (await host_spec(cluster.world, found, base)).queue == "team-a", "the place's own, which the form showed"
 
 
 @pytest.mark.parametrize(
