@@ -103,16 +103,27 @@ def parameters(as_json: AsJson = False) -> None:
 
 @app.command()
 def manifest(
-    plan: Annotated[Path, typer.Argument(help="A YAML file, as `tunesmith experiment check` takes it.")],
+    plan: Annotated[
+        Path | None, typer.Argument(help="A YAML file, as `tunesmith experiment check` takes it.", show_default=False)
+    ] = None,
+    serve: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="In place of a plan: a base model to be served, by its name or folder."),
+    ] = None,
     place: Annotated[
         str | None, typer.Option(help="One of several places; default: the plan's, else the first.")
     ] = None,
     home: Home = None,
 ) -> None:
-    """Print as YAML what would be sent to the Kubernetes cluster for a plan; no cluster is needed for it."""
-    from bot.manifests import print_manifest
+    """Print as YAML what would be sent to the Kubernetes cluster for a plan or a model's server; none is needed."""
+    from bot.manifests import print_manifest, print_serving_manifest
 
-    raise typer.Exit(print_manifest(plan, place=place, settings=read_settings(home=home), text=terminal_texts()))
+    if (plan is None) == (serve is None):
+        raise typer.BadParameter("give a plan, or a model with --serve")
+    settings, text = read_settings(home=home), terminal_texts()
+    if plan is not None:
+        raise typer.Exit(print_manifest(plan, place=place, settings=settings, text=text))
+    raise typer.Exit(print_serving_manifest(str(serve), place=place, settings=settings, text=text))
 
 
 @slack.command("manifest")

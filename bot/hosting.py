@@ -68,8 +68,12 @@ def queue_of(world: World, place: str) -> str | None:
 
 def context_tokens(world: World, base: Model, place: str = "") -> int:
     """How many tokens a chat with ``base``, or with what was tuned from it, may have where it is served."""
-    longest = LONGEST_CONTEXT_GPU if gpus_of(world, place) else LONGEST_CONTEXT_CPU
-    return min(longest, CheckpointFacts.from_json(base.facts).context_tokens)
+    return served_context(CheckpointFacts.from_json(base.facts), gpus=gpus_of(world, place))
+
+
+def served_context(base: CheckpointFacts, *, gpus: int) -> int:
+    """The same, of a base model's facts; ``gpus``: of its server."""
+    return min(LONGEST_CONTEXT_GPU if gpus else LONGEST_CONTEXT_CPU, base.context_tokens)
 
 
 def streams_per_replica(world: World, place: str) -> int:

@@ -58,10 +58,7 @@ class PlanFile:
 
     def checkpoint(self, models: Path) -> Path:
         """The base model's folder: below ``models`` by its name, or as a path from where the file stands."""
-        for folder in (models / self.base_model, self.folder / Path(self.base_model).expanduser()):
-            if (folder / "config.json").is_file():
-                return folder
-        raise PlanFileError("no_model", name=self.base_model)
+        return find_checkpoint(self.base_model, models, self.folder)
 
     def find_place(self, places: Sequence[ClusterPlace]) -> ClusterPlace | None:
         """The plan's one of ``places``; the first where it names none, None where there are none."""
@@ -73,6 +70,14 @@ class PlanFile:
             if place.name == self.place:
                 return place
         raise PlanFileError("no_place", name=self.place, names=", ".join(place.name for place in places))
+
+
+def find_checkpoint(name: str, models: Path, beside: Path) -> Path:
+    """A base model's folder: below ``models`` by its name, or as a path from ``beside``. Raises PlanFileError."""
+    for folder in (models / name, beside / Path(name).expanduser()):
+        if (folder / "config.json").is_file():
+            return folder.absolute()
+    raise PlanFileError("no_model", name=name)
 
 
 def read_plan(path: Path) -> tuple[PlanFile, ...]:

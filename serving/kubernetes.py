@@ -22,6 +22,7 @@ from serving.manifest import (
     PORT,
     Sources,
     deployment,
+    fitting_size,
     host_of,
     object_name,
     owned,
@@ -30,9 +31,8 @@ from serving.manifest import (
     serving_of,
 )
 from serving.services import AdapterRef, AdapterRefused, Address, HostSpec, HostStatus, Replica, ServerUnavailable
-from serving.sizing import defaults
 from serving.vllm_client import VllmClient
-from serving.vllm_command import Build, Resources, kv_cache_bytes, require_slot, vllm_rank
+from serving.vllm_command import Build, require_slot, vllm_rank
 from serving.vllm_log import telling_line_of
 from storage.artifact_errors import ArtifactError
 from storage.files import ArtifactFiles
@@ -337,13 +337,8 @@ class KubernetesVllm:
 
     def _apply(self, host: HostSpec) -> None:
         """Raises Preparing, ClusterError, ArtifactError, BackendUnavailable, OSError."""
-        build, key = Build(self._serving.build), self._key(host.id)
-        cache_bytes = kv_cache_bytes(host, Resources.kv_cache_bytes)
-        size = defaults(
-            host.weights_bytes, build=build, gpus=host.gpus, max_lora_rank=host.max_lora_rank, cache_bytes=cache_bytes
-        )
-        sources = self._sources(host)
-        body = deployment(host, self.place, sources, size=size, key=key)
+        key, sources = self._key(host.id), self._sources(host)
+        body = deployment(host, self.place, sources, size=fitting_size(host, self.place), key=key)
         made = self.cluster.apply(self._path(host.id), body)
         self._deployments.put(made)
         for plural, thing in owned(host, self.place, sources, owner=made, key=key).items():

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from serving import guard, puller
 from serving.services import HostSpec
-from serving.sizing import Size
-from serving.vllm_command import Build, Resources, command, fixed_environment
+from serving.sizing import Size, defaults
+from serving.vllm_command import Build, Resources, command, fixed_environment, kv_cache_bytes
 from training.overlay import merge
 from training.places import ClusterPlace, Json, ServingPlace
 from training.pods import (
@@ -87,6 +87,17 @@ def host_of(labels: Mapping[str, str]) -> str:
 def selector(place: ClusterPlace) -> str:
     """The label selector of everything that this Tunesmith serves with there."""
     return ",".join(f"{name}={value}" for name, value in common_labels(place, COMPONENT).items())
+
+
+def fitting_size(host: HostSpec, place: ClusterPlace) -> Size:
+    """What suits a host in a place, where it does not say."""
+    return defaults(
+        host.weights_bytes,
+        build=Build(serving_of(place).build),
+        gpus=host.gpus,
+        max_lora_rank=host.max_lora_rank,
+        cache_bytes=kv_cache_bytes(host, Resources.kv_cache_bytes),
+    )
 
 
 def deployment(host: HostSpec, place: ClusterPlace, sources: Sources, *, size: Size, key: str) -> Json:

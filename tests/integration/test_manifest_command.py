@@ -1,23 +1,44 @@
 """`tunesmith manifest` prints exactly what would be sent."""
 
+import hashlib
+import hmac
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
 from bot.checks import check_task
-from bot.manifests import UID, attempt_of, print_manifest
+from bot.cli import app
+from bot.hosting import host_spec
+from bot.manifests import (
+    HOST,
+    KEY,
+    OWNER_UID,
+    UID,
+    attempt_of,
+    example_host,
+    print_manifest,
+    print_serving_manifest,
+)
 from bot.places import read_places
 from bot.plans import read_plan
+from bot.reconcile.models import add_base
+from bot.secret import read_secret
 from bot.settings import Settings, read_settings
 from bot.stopping import CannotGoOnError
 from bot.texts import texts
+from serving.manifest import Sources, deployment, fitting_size, owned
 from storage.files import ArtifactFiles
+from storage.services import want_host
+from tests.conversing import bench
 from tests.tiny_model import make_tiny_model
 from training import manifest
-from training.base_copies import BaseCopies
+from training.base_copies import BaseCopies, copy_key
+from training.checkpoints import inspect_checkpoint
 from training.runs import Preparing
 from training.spec import TrainingSpec
 
@@ -148,3 +169,115 @@ def test_trainings_on_this_machine_have_no_manifest(home: Path) -> None:
         print_manifest(write(home), place=None, settings=read_settings(home=home), text=EN)
     assert caught.value.code == "print_manifest"
     assert "TUNESMITH_RUNS=kubernetes" in EN("cannot.print_manifest")
+
+
+SERVED = {"serving": "kubernetes", "serving_image": "vllm:1", "serving_build": "cpu"}
+SERVING_PLACES = """
+- name: north
+  cards: {per_node: 4}
+  serving: {gpus: 3, build: cuda, queue: answers, pod_overlay: {spec: {nodeSelector: {pool: gpu}}}}
+- name: south
+  namespace: team
+"""
+
+
+@pytest.mark.parametrize("more", [{}, {"artifacts_root": "s3://models/tunesmith", "artifacts_secret": "keys"}])
+def test_a_model_server_is_printed_as_it_would_be_sent(
+    home: Path, capsys: pytest.CaptureFixture[str], more: dict[str, Any]
+) -> None:
+    settings = cluster_settings(home, places=None, **SERVED, **more)
+    assert print_serving_manifest("tiny", place=None, settings=settings, text=EN) == 0
+    body, *others = printed(capsys)
+
+    (place,) = read_places(settings)
+    host = example_host(home / "models" / "tiny", place)
+    sources = Sources(artifact=copy_key(home / "models" / "tiny"), bucket=more.get("artifacts_root"))
+    assert body == deployment(host, place, sources, size=fitting_size(host, place), key=KEY)
+    owner = {"metadata": {"name": "tunesmith-host-example", "uid": OWNER_UID}}
+    assert others == list(owned(host, place, sources, owner=owner, key=KEY).values())
+    assert [each["kind"] for each in others] == ["Secret", "ConfigMap", "Service", "NetworkPolicy"]
+    (vllm,) = body["spec"]["template"]["spec"]["containers"]
+    (reference,) = [one["valueFrom"]["secretKeyRef"] for one in vllm["env"] if "valueFrom" in one]
+    assert reference["name"] == others[0]["metadata"]["name"]
+
+
+def test_no_secret_is_printed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = cluster_settings(home, places=None, **SERVED)
+    secret = read_secret(settings.secret_path)
+    assert print_serving_manifest("tiny", place=None, settings=settings, text=EN) == 0
+    out = capsys.readouterr().out
+    _, made, *_ = YAML(typ="safe").load_all(out)
+    assert made["stringData"] == {"key": KEY}
+    assert secret not in out
+    assert hmac.digest(secret.encode(), f"host:{HOST}".encode(), hashlib.sha256).hex() not in out
+
+
+async def test_the_printed_server_is_the_one_that_a_deployment_would_have(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "places.yaml").write_text(SERVING_PLACES)
+    settings = cluster_settings(home, places=tmp_path / "places.yaml", **SERVED)
+    folder = home / "models" / "tiny"
+    places = read_places(settings)
+    async with (
+        bench(tmp_path / "home", base_models=(), places=places) as desk,
+        desk.world.store.transaction() as session,
+    ):
+        base = await add_base(session, folder, inspect_checkpoint(folder))
+        for place in places:
+            row = await want_host(session, base.id, place=place.name)
+            wished = await host_spec(desk.world, row, base)
+            assert replace(wished, id=HOST, artifact=copy_key(folder)) == example_host(folder, place)
+
+
+def test_a_place_is_chosen_and_its_own_fields_count(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "places.yaml").write_text(SERVING_PLACES)
+    settings = cluster_settings(home, places=tmp_path / "places.yaml", **SERVED)
+    north, south = read_places(settings)
+    model = str(home / "models" / "tiny")
+    for name, place in ((None, north), ("north", north), ("south", south)):
+        assert print_serving_manifest(model, place=name, settings=settings, text=ZH) == 0
+        body, *_ = printed(capsys)
+        pod = body["spec"]["template"]
+        limits = pod["spec"]["containers"][0]["resources"]["limits"]
+        has_cards = place is north
+        assert limits.get("nvidia.com/gpu") == ("2" if has_cards else None), "three cards do not divide its four heads"
+        assert pod["spec"].get("nodeSelector") == ({"pool": "gpu"} if has_cards else None)
+        assert pod["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") == ("answers" if has_cards else None)
+
+
+@pytest.mark.parametrize(
+    ("model", "place", "said"),
+    [
+        ("tinny", None, "There is no base model “tinny”"),
+        ("tiny", "west", "There is no place “west”: the places are cluster"),
+    ],
+)
+def test_a_model_or_a_place_that_is_not_there_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str], model: str, place: str | None, said: str
+) -> None:
+    settings = cluster_settings(home, places=None, **SERVED)
+    assert print_serving_manifest(model, place=place, settings=settings, text=EN) == 1
+    out = capsys.readouterr()
+    assert out.out == ""
+    assert said in out.err
+
+
+def test_models_that_are_served_on_this_machine_have_no_manifest(home: Path, settings: Settings) -> None:
+    with pytest.raises(CannotGoOnError) as caught:
+        print_serving_manifest("tiny", place=None, settings=settings, text=EN)
+    assert caught.value.code == "print_serving_manifest"
+    assert "TUNESMITH_SERVING=kubernetes" in EN("cannot.print_serving_manifest")
+
+
+def test_the_command_takes_a_plan_or_a_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"RUNS": "kubernetes", "IMAGE": "trainer:1", "ARTIFACTS_CLAIM": "files", "HOME": str(home)}
+    for name, value in given.items() | {(name.upper(), value) for name, value in SERVED.items()}:
+        monkeypatch.setenv(f"TUNESMITH_{name}", value)
+    run = CliRunner().invoke
+    served = run(app, ["manifest", "--serve", "tiny"])
+    assert (served.exit_code, "kind: Deployment" in served.output) == (0, True)
+    for wrong in ([], [str(write(home)), "--serve", "tiny"]):
+        refused = run(app, ["manifest", *wrong])
+        assert refused.exit_code == 2
+        assert "give a plan, or a model with --serve" in refused.output
