@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import structlog
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from bot.choices import typed_choice
 from bot.commands import Handler, Request, parse_command
@@ -104,6 +104,11 @@ class Assistant:
             except IntegrityError:
                 # Somebody took a name between our look and our commit: look again.
                 log.info("turn.collided", thread=turn.thread.key, turn_id=turn.event_id)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                # The database was started anew. Where it had kept the turn before, its id says so.
+                log.info("turn.connection_lost", thread=turn.thread.key, turn_id=turn.event_id)
         raise RuntimeError("a turn asked for work again and again")
 
     async def _transact(self, turn: Turn, act: Callable[[Context], Awaitable[None]]) -> Context | None:

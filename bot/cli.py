@@ -146,11 +146,9 @@ def slack_manifest(
 @database.command("upgrade")
 def upgrade_database(home: Home = None) -> None:
     """Bring the database up to date."""
-    from storage.migrations import upgrade
+    from bot.databases import bring_up_to_date
 
-    settings = read_settings(home=home)
-    settings.home.mkdir(parents=True, exist_ok=True)
-    asyncio.run(upgrade(settings.database_url))
+    asyncio.run(bring_up_to_date(read_settings(home=home)))
 
 
 @app.command()
@@ -182,7 +180,9 @@ def plain_errors() -> Iterator[None]:
     except CannotGoOnError as error:
         fail(error.code, **error.values)
     except ValidationError as error:
-        fail("read_settings", problems="; ".join(map(_setting_problem, error.errors())))
+        # What is derived from a setting that is wrong is not wrong itself.
+        problems = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
+        fail("read_settings", problems="; ".join(map(_setting_problem, problems)))
     except PermissionError as error:
         fail("write", path=str(error.filename))
     except KeyboardInterrupt:

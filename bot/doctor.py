@@ -17,7 +17,9 @@ from bot.diagnoses import Diagnosis, State, found
 from bot.locks import HomeLock
 from bot.settings import Settings
 from bot.texts import Texts
+from storage.database_errors import CannotUseDatabase
 from storage.migrations import find_revision, newest_revision
+from storage.urls import shown_url
 from training.machine import Machine, find_machine
 
 LITTLE_DISK_BYTES = 5_000_000_000
@@ -143,12 +145,14 @@ async def _cluster(settings: Settings) -> list[Diagnosis]:
 
 async def _database(settings: Settings) -> Diagnosis:
     url = make_url(settings.database_url)
-    shown = url.render_as_string(hide_password=True)
+    shown = shown_url(settings.database_url)
     if url.get_backend_name() == "sqlite" and not _is_there(url.database):
         return found("database", "ok", "none", url=shown)
     try:
         revision = await find_revision(settings.database_url)
-    except (SQLAlchemyError, OSError) as error:
+    except CannotUseDatabase as error:
+        return found("database", "bad", f"cannot.database.{error.code}", url=error.url, words=error.words)
+    except SQLAlchemyError as error:
         return found("database", "bad", url=shown, error=type(error).__name__)
     if revision is None or revision < newest_revision():
         return found("database", "warn", "old", url=shown)

@@ -1,14 +1,23 @@
-"""Who may work on a home: one server, and one process that runs the loops. A killed process holds nothing."""
+"""Who may work: one server on a home, and one process that runs the loops. A killed process holds nothing.
 
+Who runs the loops is settled by a file of the home on SQLite, and by the database itself on PostgreSQL, which processes
+of several machines may share.
+"""
+
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
+import psutil
 from filelock import FileLock, Timeout
 
 from bot.settings import Settings
 from bot.stopping import CannotGoOnError
+from storage.lease import Lease
+from storage.store import Store
 
 
 @contextmanager
@@ -61,6 +70,57 @@ class HomeLock:
         return None
 
 
-def loops_lock(settings: Settings) -> HomeLock:
-    """The lock of whoever runs the loops on this home."""
-    return HomeLock(settings.loops_lock)
+class Turn(Protocol):
+    """The turn to run the loops: ``storage.lease.Lease``, or :class:`TurnOfHome`."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours, as far as we know."""
+
+    async def try_acquire(self) -> bool:
+        """Take it if it is free. Taking it again changes nothing."""
+
+    async def lost(self) -> None:
+        """Wait until it is ours no more, though we have not given it back."""
+
+    async def release(self) -> None:
+        """Give it back; nothing happens where it is not ours."""
+
+    async def is_taken(self) -> bool:
+        """Whether it is anybody's."""
+
+
+class TurnOfHome:
+    """A file lock of the home, which nobody loses."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = HomeLock(path)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours."""
+        return self._lock.is_held
+
+    async def try_acquire(self) -> bool:
+        """Take it if it is free."""
+        return self._lock.try_acquire()
+
+    async def lost(self) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        """Give it back."""
+        self._lock.release()
+
+    async def is_taken(self) -> bool:
+        """Whether a process of this home, ours or another, has it."""
+        holder = self._lock.holder()
+        return holder is not None and psutil.pid_exists(holder)
+
+
+def loops_turn(settings: Settings, store: Store) -> Turn:
+    """The turn to run the loops on a database."""
+    if store.engine.dialect.name == "sqlite":
+        return TurnOfHome(settings.loops_lock)
+    return Lease(store.engine)

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from storage.urls import NotADatabaseUrl, complete_url
+
 PROJECT = Path(__file__).parents[1]
 """The checkout; the two environments stand in it."""
 
@@ -59,6 +61,17 @@ PublicUrl = Annotated[str, AfterValidator(_public)]
 """``https://tune.example.org``, with a path where a proxy has one, without a slash at its end."""
 
 
+def _database_url(given: str) -> str:
+    try:
+        return complete_url(given)
+    except NotADatabaseUrl as error:
+        raise PydanticCustomError("database_url", "{sentence}", {"sentence": str(error)}) from None
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+"""As SQLAlchemy's async engines take it, its driver named."""
+
+
 def _split(names: object) -> object:
     return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
 
@@ -83,7 +96,9 @@ Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 class Settings(BaseSettings):
     """Everything that can be set. Each name is an environment variable with ``TUNESMITH_`` before it."""
 
-    model_config = SettingsConfigDict(env_prefix="TUNESMITH_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TUNESMITH_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     home: Folder = Field(default=Path("~/.tunesmith"), validate_default=True)
     """Where everything is kept that is not code."""
@@ -94,8 +109,10 @@ class Settings(BaseSettings):
     """A second port, open to other machines, with ``/metrics`` and nothing else; none: there is none."""
     public_url: PublicUrl | None = None
     """Where people and programs reach the server, if by another address than its own: that of a proxy or tunnel."""
-    database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{_home(data) / 'tunesmith.db'}")
-    """As SQLAlchemy's async engines take it."""
+    database_url: DatabaseUrl = Field(
+        default_factory=lambda data: f"sqlite+aiosqlite:///{_home(data) / 'tunesmith.db'}", repr=False
+    )
+    """Of a SQLite file, or of PostgreSQL: ``postgresql://user:password@host:5432/name``."""
     runs: Literal["local", "kubernetes"] = "local"
     """Where trainings run."""
     artifacts_root: Root = Field(default_factory=lambda data: _home(data) / "artifacts")

@@ -10,10 +10,11 @@ import structlog
 
 from bot.assistant import Assistant
 from bot.commands import Handler
+from bot.databases import bring_up_to_date
 from bot.delivery import Delivery
 from bot.dialogs import chat, dataset, deleting, deploy, experiment, general, keys, models, runs, services
 from bot.faces import Face
-from bot.locks import loops_lock
+from bot.locks import Turn, loops_turn
 from bot.places import read_places
 from bot.reconcile import Loops, is_under_way, register_prepared
 from bot.routing import Routes
@@ -29,7 +30,6 @@ from serving.services import ModelServer
 from serving.several import SeveralServers
 from serving.vllm_local import LocalVllm
 from storage.artifacts import Artifacts
-from storage.migrations import upgrade
 from storage.store import Store
 from storage.threads import find_thread
 from training.cluster import Unreachable
@@ -71,6 +71,10 @@ HANDLERS: dict[str, Handler] = {
 """Who does each command of the table."""
 
 
+class _TurnLost(Exception):
+    """Somebody else may run the loops now."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Application:
     """Everything that one process needs; a face registers itself in :attr:`faces`, then starts the loops."""
@@ -80,6 +84,8 @@ class Application:
     assistant: Assistant
     delivery: Delivery
     loops: Loops
+    turn: Turn
+    """To run the loops."""
     faces: dict[str, Face]
     routes: Routes
     """From services to the replicas that answer: one for all that this process asks."""
@@ -93,7 +99,7 @@ class Application:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Show what is due on this process's faces, and run the loops as long as no other process of the home does."""
+        """Show what is due on this process's faces, and run the loops as long as no other process does."""
         tasks = [asyncio.create_task(self.loops.show_due()), asyncio.create_task(self._reconcile())]
         try:
             yield
@@ -106,16 +112,28 @@ class Application:
             await self.delivery.close()
 
     async def _reconcile(self) -> None:
-        lock = loops_lock(self.settings)
-        while not lock.try_acquire():  # noqa: ASYNC110  a file lock wakes nobody
-            await asyncio.sleep(1)
-        log.info("loops.begin")
         try:
-            await self.loops.run()
+            while True:
+                while not await self.turn.try_acquire():  # noqa: ASYNC110  no lock wakes us
+                    await asyncio.sleep(1)
+                log.info("loops.begin")
+                await self._run_loops()
         finally:
             # A clean end gives back the memory of the model servers; after a kill the next process adopts them.
-            await self.loops.shut_down()
-            lock.release()
+            if self.turn.is_held:
+                await self.loops.shut_down()
+                await self.turn.release()
+
+    async def _run_loops(self) -> None:
+        """Run them as long as it is our turn. Whoever has it next finds the world as we leave it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.loops.run())
+                await self.turn.lost()
+                raise _TurnLost
+        except* _TurnLost:
+            log.warning("loops.lost")
+            await self.loops.break_off()
 
 
 @asynccontextmanager
@@ -176,8 +194,7 @@ async def assemble(
 ) -> AsyncIterator[Application]:
     """The application over given engines, its database brought up to date; ``places``: where trainings run, if not on
     this machine."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    await upgrade(settings.database_url)
+    await bring_up_to_date(settings)
     store = Store(settings.database_url)
     woken = asyncio.Event()
     machine = await asyncio.to_thread(find_machine)
@@ -202,6 +219,7 @@ async def assemble(
             assistant=Assistant(world, delivery, speaking, HANDLERS),
             delivery=delivery,
             loops=Loops(world, delivery, speaking, woken=woken),
+            turn=loops_turn(settings, store),
             faces=faces,
             routes=speaking.routes,
             tokenizers=speaking.tokenizers,

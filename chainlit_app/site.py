@@ -2,7 +2,6 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-import psutil
 import structlog
 from chainlit.server import app as chainlit_server
 from fastapi import APIRouter, FastAPI
@@ -11,7 +10,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
-from bot.locks import loops_lock
 from bot.metrics import metrics_router
 from bot.openai_api.site import PREFIX
 from bot.settings import LOCAL_HOSTS
@@ -31,15 +29,13 @@ def build_site(application: Application, api: ASGIApp, slack: APIRouter | None =
 
     @site.get("/health")
     async def health() -> JSONResponse:
-        state = {
-            "status": "ok",
-            "version": our_version(),
-            "database": await _is_database_up(application),
-            "loops": _are_loops_up(application),
-        }
-        if not state["database"]:
+        is_up = await _is_database_up(application)
+        # A process of this home or, on PostgreSQL, of any machine runs the loops.
+        loops = is_up and await application.turn.is_taken()
+        state = {"status": "ok", "version": our_version(), "database": is_up, "loops": loops}
+        if not is_up:
             state["status"] = "database unreachable"
-        return JSONResponse(state, status_code=200 if state["database"] else 503)
+        return JSONResponse(state, status_code=200 if is_up else 503)
 
     site.include_router(page.router)
     site.include_router(uploads.upload_router(most_bytes=application.settings.max_upload_bytes))
@@ -68,9 +64,3 @@ async def _is_database_up(application: Application) -> bool:
         log.exception("health.database")
         return False
     return True
-
-
-def _are_loops_up(application: Application) -> bool:
-    """Whether a process of this home, ours or another, runs the loops."""
-    holder = loops_lock(application.settings).holder()
-    return holder is not None and psutil.pid_exists(holder)

@@ -25,9 +25,8 @@ async def create_run(session: AsyncSession, *, experiment_name: str, plan: Json,
 
 
 async def get_run(session: AsyncSession, run_id: str) -> Run | None:
-    """The run as it is now; locked for this transaction where the database can."""
-    query = select(Run).where(Run.id == run_id).with_for_update().execution_options(populate_existing=True)
-    return await session.scalar(query)
+    """The run as it is now."""
+    return await session.get(Run, run_id, populate_existing=True)
 
 
 async def find_run(session: AsyncSession, name: str) -> Run | None:

@@ -74,15 +74,13 @@ def change_service(service: Service, state: ServiceState, *, reason: str | None 
 
 
 async def get_service(session: AsyncSession, service_id: str) -> Service | None:
-    """The service as it is now; locked for this transaction where the database can."""
-    query = select(Service).where(Service.id == service_id).with_for_update()
-    return await session.scalar(query.execution_options(populate_existing=True))
+    """The service as it is now."""
+    return await session.get(Service, service_id, populate_existing=True)
 
 
 async def get_host(session: AsyncSession, host_id: str) -> Host | None:
-    """The host as it is now; locked for this transaction where the database can."""
-    query = select(Host).where(Host.id == host_id).with_for_update()
-    return await session.scalar(query.execution_options(populate_existing=True))
+    """The host as it is now."""
+    return await session.get(Host, host_id, populate_existing=True)
 
 
 async def find_host(session: AsyncSession, base_model_id: str, place: str) -> Host | None:

@@ -24,9 +24,8 @@ async def mark_seen(session: AsyncSession, *, face: str, event_id: str) -> bool:
 
 
 async def find_thread(session: AsyncSession, *, face: str, key: str) -> Thread | None:
-    """The thread that a face knows as ``key``; locked for this transaction where the database can."""
-    query = select(Thread).where(Thread.face == face, Thread.face_key == key).with_for_update()
-    return await session.scalar(query)
+    """The thread that a face knows as ``key``."""
+    return await session.scalar(select(Thread).where(Thread.face == face, Thread.face_key == key))
 
 
 async def open_thread(

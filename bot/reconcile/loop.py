@@ -58,9 +58,13 @@ class Loops:
 
     async def shut_down(self) -> None:
         """A clean end: what goes on between passes is broken off, and this machine's model servers end."""
+        await self.break_off()
+        await self._hosts.stop_all()
+
+    async def break_off(self) -> None:
+        """End what goes on between passes; whoever runs the loops next begins it anew."""
         await self._services.cancel()
         await self._models.cancel()
-        await self._hosts.stop_all()
 
     async def _serve(self) -> None:
         await self._services.once(await self._hosts.once())

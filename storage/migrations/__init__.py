@@ -12,13 +12,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from storage.database_errors import CannotUseDatabase, opening
 from storage.store import create_engine
 
 FOLDER = Path(__file__).parent
 
 
 async def upgrade(url: str) -> None:
-    """Bring the database at ``url`` (as for ``storage.store.Store``) to the newest revision; all of it or nothing."""
+    """Bring the database at ``url`` (as for ``storage.store.Store``) to the newest revision; all of it or nothing.
+
+    Raises CannotUseDatabase.
+    """
     await _with_connection(url, lambda connection: command.upgrade(config(connection), "head"))
 
 
@@ -28,7 +32,7 @@ async def check(url: str) -> None:
 
 
 async def find_revision(url: str) -> str | None:
-    """The revision that the database at ``url`` is at; none before the first upgrade."""
+    """The revision that the database at ``url`` is at; none before the first upgrade. Raises CannotUseDatabase."""
     found: list[str | None] = []
     await _with_connection(
         url, lambda connection: found.append(MigrationContext.configure(connection).get_current_revision())
@@ -55,7 +59,17 @@ async def _with_connection(url: str, act: Callable[[Connection], None]) -> None:
     # One transaction from the look at the revision to the last change: a second process waits, then finds it done.
     engine = create_engine(url)
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(act)
+        with opening(url):
+            async with engine.begin() as connection:
+                await connection.run_sync(_require_unicode)
+                await connection.run_sync(act)
     finally:
         await engine.dispose()
+
+
+def _require_unicode(connection: Connection) -> None:
+    if connection.dialect.name != "postgresql":
+        return
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise CannotUseDatabase("encoding", url=str(connection.engine.url), words=encoding)

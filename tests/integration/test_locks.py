@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.locks import loops_lock, server_lock
+from bot.locks import TurnOfHome, server_lock
 from bot.settings import Settings, read_settings
 from bot.stopping import CannotGoOnError
 
@@ -46,15 +46,16 @@ def test_a_second_server_is_told_who_the_first_is_until_that_is_killed(settings:
             pass
 
 
-def test_the_loops_are_run_by_one(settings: Settings) -> None:
-    first, second = loops_lock(settings), loops_lock(settings)
+async def test_the_loops_are_run_by_one(settings: Settings) -> None:
+    first, second = TurnOfHome(settings.loops_lock), TurnOfHome(settings.loops_lock)
+    assert not await first.is_taken()
 
-    assert first.try_acquire()
-    assert first.try_acquire()
-    assert not second.try_acquire()
-    assert second.holder() == os.getpid()
+    assert await first.try_acquire()
+    assert await first.try_acquire()
+    assert not await second.try_acquire()
+    assert await second.is_taken()
 
-    first.release()
-    first.release()
-    assert second.try_acquire()
-    second.release()
+    await first.release()
+    await first.release()
+    assert await second.try_acquire()
+    await second.release()

@@ -13,6 +13,7 @@ from bot.context import say
 from bot.delivery import Delivery
 from bot.faces import NeverShown, Unreachable
 from bot.replies import Notice, Reply
+from bot.settings import Settings
 from bot.turns import ThreadRef
 from storage.migrations import upgrade
 from storage.models import Outbox, Thread, now
@@ -64,8 +65,9 @@ class Post:
 
     async def emptied(self) -> None:
         """Wait until nothing waits to be shown."""
-        while await self.waiting():
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            while await self.waiting():  # noqa: ASYNC110  the outbox wakes nobody
+                await asyncio.sleep(0.01)
 
     async def waiting(self) -> int:
         async with self.store.reading() as session:
@@ -74,7 +76,7 @@ class Post:
 
 @pytest.fixture
 async def post(tmp_path: Path) -> AsyncIterator[Post]:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'far.db'}"
+    url = Settings(home=tmp_path).database_url
     await upgrade(url)
     store, face = Store(url), FarFace()
     delivery = Delivery(store, {"far": face})

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from bot.faces import NeverShown, Unreachable
+from bot.settings import Settings
 from bot.slack.arrivals import Arrival
 from bot.slack.inbox import Inbox
 from storage.migrations import upgrade
@@ -19,7 +20,7 @@ from tests.living import until
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'inbox.db'}"
+    url = Settings(home=tmp_path).database_url
     await upgrade(url)
     made = Store(url)
     yield made
@@ -108,7 +109,7 @@ async def test_what_could_not_be_kept_is_not_acknowledged(store: Store, inbox: I
     async with store.transaction() as session:
         await session.execute(text("ALTER TABLE inbox RENAME TO elsewhere"))
     for told in await asyncio.gather(*(inbox.accept(arrival(order)) for order in (1, 2)), return_exceptions=True):
-        assert isinstance(told, OperationalError)
+        assert isinstance(told, DBAPIError)
     async with store.transaction() as session:
         await session.execute(text("ALTER TABLE elsewhere RENAME TO inbox"))
     await inbox.accept(arrival(1))
