@@ -43,6 +43,11 @@ def opening(url: str) -> Iterator[None]:
         raise CannotUseDatabase(_code_of(url, error), url=url, words=_words_of(error)) from error
 
 
+def is_away(error: Exception) -> bool:
+    """Whether the database could not be reached or its connection broke: later the same will do."""
+    return isinstance(error, DBAPIError) and (error.statement is None or error.connection_invalidated)
+
+
 def _is_of_opening(error: DBAPIError) -> bool:
     return error.statement is None or isinstance(error, OperationalError) or _state_of(error) == NOT_ALLOWED
 

@@ -14,6 +14,7 @@ from bot.reconcile.runs import RunsLoop
 from bot.reconcile.services import ServicesLoop
 from bot.speaking import Speaking
 from bot.world import World
+from storage.database_errors import is_away
 
 log = structlog.get_logger(__name__)
 
@@ -73,8 +74,12 @@ class Loops:
         while True:
             try:
                 await act()
-            except Exception:
-                log.exception("loop.failed", loop=name)
+            except Exception as error:
+                if is_away(error):
+                    # Said every second by every loop, a trace would bury what else there is.
+                    log.warning("loop.no_database", loop=name)
+                else:
+                    log.exception("loop.failed", loop=name)
             await asyncio.sleep(SHORTEST_SECONDS)
             try:
                 async with asyncio.timeout(SECONDS_BETWEEN_PASSES):
