@@ -16,6 +16,7 @@ PROJECT = Path(__file__).parents[1]
 """The checkout; the two environments stand in it."""
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+ALL_HOSTS = frozenset({"0.0.0.0", "::"})
 
 
 def _absolute(path: Path) -> Path:
@@ -202,9 +203,14 @@ class Settings(BaseSettings):
         return self.host in LOCAL_HOSTS
 
     @property
+    def is_everywhere(self) -> bool:
+        """Whether the server listens on every address: others reach what knows its callers, this machine all."""
+        return self.host in ALL_HOSTS
+
+    @property
     def address(self) -> str:
         """What people are told of where the server is; it answers its pages at its own address alone."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = "localhost" if self.is_everywhere else f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
 
     @property

@@ -35,9 +35,9 @@ MOST_COLLECTORS = 8
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; prints one line, the address, once a browser can open it.
 
-    Raises CannotGoOnError where the host is not this machine's own or its port is taken.
+    Raises CannotGoOnError where the web chat could not be reached from this machine, or the port is taken.
     """
-    if not settings.is_local:
+    if not (settings.is_local or settings.is_everywhere):
         raise CannotGoOnError("listen_there", host=settings.host)
     asyncio.run(_serve(settings))
 
@@ -112,6 +112,8 @@ def _config(site: ASGIApp, *, most_connections: int | None = None) -> uvicorn.Co
         log_config=None,
         access_log=False,
         server_header=False,
+        # Who connects is who is there: a header does not make a connection one of this machine.
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         limit_concurrency=most_connections,
     )
@@ -192,6 +194,7 @@ def listen_for_collectors(settings: Settings) -> Iterator[socket.socket | None]:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Where a browser finds the server."""
+    """Where a browser of this machine finds the server."""
     host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -19,6 +19,8 @@ from chainlit_app.guard import Guard
 
 log = structlog.get_logger(__name__)
 
+HEALTH = "/health"
+
 
 def build_site(application: Application, api: ASGIApp, slack: APIRouter | None = None) -> ASGIApp:
     """Everything that the server answers. Routes of ours come before Chainlit's of the same address.
@@ -27,7 +29,7 @@ def build_site(application: Application, api: ASGIApp, slack: APIRouter | None =
     """
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    @site.get("/health")
+    @site.get(HEALTH)
     async def health() -> JSONResponse:
         is_up = await _is_database_up(application)
         # A process of this home or, on PostgreSQL, of any machine runs the loops.
@@ -44,8 +46,8 @@ def build_site(application: Application, api: ASGIApp, slack: APIRouter | None =
         site.include_router(slack)
     site.mount(PREFIX, api)
     site.mount("/", chainlit_server)
-    open_path = f"{slack.prefix}/" if slack is not None else None
-    return Guard(site, hosts=LOCAL_HOSTS, open_path=open_path, key_path=f"{PREFIX}/")
+    slack_paths = [f"{slack.prefix}/"] if slack is not None else []
+    return Guard(site, hosts=LOCAL_HOSTS, open_paths=[HEALTH, *slack_paths], key_path=f"{PREFIX}/")
 
 
 def our_version() -> str:

@@ -16,16 +16,16 @@ from serving.services import AdapterRef, HostSpec, HostStatus, ServerUnavailable
 from storage.files import ArtifactFiles
 from storage.states import HostState
 from tests.adapter_files import make_adapter, make_base_files
-from tests.cluster.cluster import IMAGE, Cluster
+from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import NAMESPACE, allow_cluster
+from tests.cluster.outside import ask, run_outside
 from tests.cluster.serving_stage import SECRET, kill_vllm, pods_of, stand_in_place
-from tests.cluster.stage import apply, in_bucket, make_owned
+from tests.cluster.stage import in_bucket, make_owned
 from tests.contracts.model_servers import Case, ModelServerContract
 from tests.s3_server import s3_server
 from training.places import ClusterPlace
 
 INSTANCE = "serving"
-STATUS = "grep -m 1 -o 'HTTP/1.1 [0-9]*' || echo no answer"
 
 
 @pytest.fixture(scope="module")
@@ -151,31 +151,10 @@ def test_nobody_else_gets_in(cluster: Cluster, place: ClusterPlace, volume: Path
         name = stage.until(lambda status: bool(status.replicas)).replicas[0].name
         address = cluster.kubectl("get", "pod", name, "-n", NAMESPACE, "-o", "jsonpath={.status.podIP}")
         asks = [
-            f"wget -S -O /dev/null http://{address}:{PORT}/{path} 2>&1 | {STATUS}"
-            for path in ("health", "v1/models", "metrics", "v1/chat/completions")
+            ask(f"http://{address}:{PORT}/{path}") for path in ("health", "v1/models", "metrics", "v1/chat/completions")
         ]
-        load = f"wget -S -O /dev/null --post-data '{{}}' http://{address}:{PORT}/v1/load_lora_adapter 2>&1 | {STATUS}"
-        said = run_outside(cluster, "; ".join([*asks, load]))
-        assert [line.split()[1] for line in said] == ["200", "401", "401", "401", "401"]
-
-
-def run_outside(cluster: Cluster, script: str) -> list[str]:
-    """What a pod of somebody else in the namespace sees."""
-    container = {"name": "sh", "image": IMAGE, "command": ["sh", "-c", script]}
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "outside", "namespace": NAMESPACE},
-        "spec": {"restartPolicy": "Never", "containers": [container]},
-    }
-    apply(cluster, pod)
-    try:
-        cluster.kubectl(
-            "wait", "pod/outside", "-n", NAMESPACE, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"
-        )
-        return cluster.kubectl("logs", "outside", "-n", NAMESPACE).splitlines()
-    finally:
-        cluster.kubectl("delete", "pod", "outside", "-n", NAMESPACE, "--grace-period=0", "--force")
+        load = ask(f"http://{address}:{PORT}/v1/load_lora_adapter", body={})
+        assert run_outside(cluster, NAMESPACE, [*asks, load]) == [200, 401, 401, 401, 401]
 
 
 def test_from_a_bucket_the_pods_bring_what_they_serve(

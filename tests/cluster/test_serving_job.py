@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -29,11 +30,13 @@ from storage.states import ModelKind, RunState, ServiceState
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import NAMESPACE
 from tests.cluster.house import PLAN
+from tests.cluster.outside import ask, run_outside
 from tests.cluster.serving_stage import SECRET, pods_of, vllm_place
 from tests.cluster.stage import ROWS, make_owned
 from tests.contracts.model_servers import running_requests
 from tests.conversing import write_rows
 from tests.harness import Harness
+from tests.integration.slack.test_keys import SECRET as SECRET_KEY
 from tests.integration.test_terminal_session import Terminal
 from tests.recording import RecordingFace
 from tests.slack_emulator import SlackEmulator
@@ -155,7 +158,7 @@ async def product(
         workspace = slack.add_workspace("Acme")
         person = workspace.add_user("Ann")
         settings: Settings = slack_settings(
-            slack, workspace, home, port=0, runs="kubernetes", serving="kubernetes", artifacts_root=root
+            slack, workspace, home, host="0.0.0.0", port=0, runs="kubernetes", serving="kubernetes", artifacts_root=root
         )
         runs = stack.enter_context(closing(KubernetesRuns(place, root)))
         servers = stack.enter_context(closing(KubernetesVllm(place, root, secret=SECRET)))
@@ -191,6 +194,7 @@ async def test_from_a_file_to_answers_on_three_faces_and_back_to_nothing(
         assert expected
         await answers_on_all_faces(house, first.name, expected)
         await many_at_once(house, first.name, expected)
+        await programs_in_pods_need_a_key(house, cluster, first.name)
         await a_stream_that_is_left_ends(house, first, host)
         await a_lost_pod_comes_back(house, cluster, first, host, expected)
         second = await house.train("mira", "nodes=1 epochs=10")
@@ -253,6 +257,34 @@ async def many_at_once(house: Product, name: str, whole: str) -> None:
     assert len(set(said)) == 8
     assert said == sorted(said, key=len)
     assert all(whole.startswith(part) for part in said)
+
+
+async def programs_in_pods_need_a_key(house: Product, cluster: Cluster, name: str) -> None:
+    """From a pod: a key opens its owner's services until it is revoked, and nothing opens the web chat."""
+    address = f"http://{cluster.plan.host}:{urlsplit(house.address).port}"
+    bob = house.slack.workspace.add_user("Bob")
+    keys = [await new_key(house.slack), await new_key(replace(house.slack, person=bob, channel=bob.dm, root=None))]
+    question = {"model": name, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 4}
+    chat = f"{address}/v1/chat/completions"
+    asks = [
+        ask(f"{address}/health"),
+        ask(f"{address}/"),
+        ask(f"{address}/project/settings", key=keys[0]),
+        ask(chat, body=question),
+        *(ask(chat, key=key, body=question) for key in keys),
+        ask(f"{address}/v1/load_lora_adapter", key=keys[0], body={}),
+    ]
+    assert await asyncio.to_thread(run_outside, cluster, NAMESPACE, asks) == [200, 403, 403, 401, 200, 404, 404]
+    assert "revoked" in await house.slack.say("!key revoke pod")
+    asks = [ask(chat, key=key, body=question) for key in keys]
+    assert await asyncio.to_thread(run_outside, cluster, NAMESPACE, asks) == [401, 404]
+
+
+async def new_key(talk: SlackTalk) -> str:
+    await talk.say("!key new pod")
+    found = SECRET_KEY.search(talk.words())
+    assert found is not None
+    return found.group()
 
 
 async def a_stream_that_is_left_ends(house: Product, model: Model, host: str) -> None:

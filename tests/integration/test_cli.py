@@ -23,11 +23,11 @@ def tunesmith(*arguments: str, home: Path, language: str = "en_US.UTF-8") -> sub
     )
 
 
-def test_the_server_listens_on_this_machine_only(home: Path) -> None:
-    done = tunesmith("up", "--host", "0.0.0.0", home=home)
+def test_the_server_listens_where_its_web_chat_can_be_reached(home: Path) -> None:
+    done = tunesmith("up", "--host", "192.0.2.1", home=home)
 
     assert done.returncode == 1
-    assert "this machine only" in done.stderr
+    assert "192.0.2.1 would shut the web chat out" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -67,15 +67,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{- /* How the kubelet asks: the server answers to localhost alone, and may listen there alone. */ -}}
+{{- /* How the kubelet asks: the server may listen on localhost alone. */ -}}
 {{- define "tunesmith.health" -}}
 {{- if include "tunesmith.isOpen" . -}}
 httpGet:
   path: /health
   port: web
-  httpHeaders:
-    - name: Host
-      value: localhost
 {{- else -}}
 exec:
   command:

@@ -49,7 +49,7 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[Application, str]]:
                 assert router is not None
                 site = FastAPI()
                 site.include_router(router)
-                guarded = Guard(site, hosts=LOCAL_HOSTS, open_path="/slack/")
+                guarded = Guard(site, hosts=LOCAL_HOSTS, open_paths=["/slack/"])
                 server = uvicorn.Server(uvicorn.Config(guarded, log_level="error", lifespan="off", ws="none"))
                 running = asyncio.create_task(server.serve(sockets=[listener]))
                 try:

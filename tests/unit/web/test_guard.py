@@ -29,13 +29,22 @@ async def act_with_a_key() -> dict[str, bool]:
     return {"done": True}
 
 
-guarded = Guard(site, hosts=LOCAL_HOSTS, key_path="/v1/")
+@site.post("/health")
+@site.post("/slack/events")
+async def answer_everyone() -> dict[str, bool]:
+    return {"done": True}
 
 
-async def post(path: str = "/act", *, host: str, origin: str | None) -> httpx.Response:
-    headers = {"host": host} | ({"origin": origin} if origin else {})
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://ours") as client:
-        return await client.post(path, headers=headers)
+guarded = Guard(site, hosts=LOCAL_HOSTS, open_paths=["/health", "/slack/"], key_path="/v1/")
+
+
+async def post(
+    path: str = "/act", *, host: str, origin: str | None = None, client: str = "127.0.0.1", **more: str
+) -> httpx.Response:
+    headers = {"host": host, **more} | ({"origin": origin} if origin else {})
+    transport = httpx.ASGITransport(guarded, client=(client, 50_000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://ours") as client_of_it:
+        return await client_of_it.post(path, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +83,23 @@ async def test_programs_with_a_key_may_call_the_server_by_any_name_and_foreign_p
     assert (await post("/v1", host="models.acme.example", origin=None)).status_code == 403
 
 
+@pytest.mark.parametrize("client", ["10.244.0.7", "192.168.1.20", "2001:db8::7", "::ffff:10.244.0.7", "nonsense"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "tunesmith.acme.example"])
+async def test_other_machines_reach_what_knows_its_callers_alone(client: str, host: str) -> None:
+    refused = await post(host=host, client=client)
+    assert refused.status_code == 403
+    assert "SSH" in refused.text
+    assert (await post(host=host, client=client, **{"x-forwarded-for": "127.0.0.1"})).status_code == 403
+    assert (await post("/healthy", host=host, client=client)).status_code == 403
+    for path in ("/v1/act", "/slack/events", "/health"):
+        assert (await post(path, host=host, client=client)).status_code == 200
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
+async def test_this_machine_is_known_by_each_of_its_own_addresses(client: str) -> None:
+    assert (await post(host="localhost:8000", client=client)).status_code == 200
+
+
 async def test_the_policy_lets_no_request_leave() -> None:
     policy = (await post(host="127.0.0.1:8000", origin=None)).headers["content-security-policy"]
     assert "default-src 'self'" in policy
@@ -83,7 +109,7 @@ async def test_the_policy_lets_no_request_leave() -> None:
 
 
 def test_sockets_are_guarded_too() -> None:
-    client = TestClient(guarded)
+    client = TestClient(guarded, client=("127.0.0.1", 50_000))
     address = "ws://127.0.0.1:8000/socket"
     with client.websocket_connect(address, headers={"origin": "http://127.0.0.1:8000"}) as socket:
         assert socket.receive_text() == "hello"
