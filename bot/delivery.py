@@ -1,6 +1,6 @@
 """Showing messages on their faces: once each, in order, the newest revision."""
 
-from asyncio import CancelledError, Future, Lock, Task, create_task, ensure_future, wait
+from asyncio import CancelledError, Future, Lock, Task, create_task, ensure_future, sleep, wait
 from collections.abc import Iterable, Mapping
 from weakref import WeakValueDictionary
 
@@ -22,6 +22,10 @@ from storage.threads import (
 )
 
 log = structlog.get_logger(__name__)
+
+ONCE_AGAIN_AFTER_S = (1.0, 3.0, 10.0)
+"""Pauses before what nothing keeps is tried again; a face that says how long it is busy is given that time."""
+LONGEST_PAUSE_S = 10.0
 
 
 class Delivery:
@@ -70,21 +74,37 @@ class Delivery:
             log.info("face.unreachable", message=message_id)
 
     async def show_once(self, thread: Thread, message_id: str, reply: Reply) -> bool:
-        """Show ``reply`` over a message, which is shown first; nothing keeps it. False where it could not be shown."""
+        """Show ``reply`` over a message, which is shown first; nothing keeps it, so a face that cannot be reached is
+        tried for a moment. False where it could not be shown."""
         if thread.face not in self._faces:
             return False
+        pauses = iter(ONCE_AGAIN_AFTER_S)
+        while True:
+            try:
+                await self._show_over(thread, message_id, reply)
+            except NeverShown as error:
+                log.info("face.gone", message=message_id, face=thread.face, reason=str(error))
+                return False
+            except Unreachable as error:
+                log.info("face.unreachable", message=message_id)
+                pause_s = next(pauses, None)
+                if pause_s is None or self._is_closing:
+                    return False
+                await sleep(max(pause_s, min(error.after_s or 0.0, LONGEST_PAUSE_S)))
+            else:
+                return True
+
+    async def _show_over(self, thread: Thread, message_id: str, reply: Reply) -> None:
+        """Raises Unreachable, NeverShown."""
         await self._show_thread(thread.id)
         async with self._locks.setdefault(thread.id, Lock()):
             async with self._store.reading() as session:
                 message = await session.get(Message, message_id)
-            if message is None or message.shown_as is None:
-                return False
-            try:
-                await self._show_on(self._faces[thread.face], message, thread, reply)
-            except (Unreachable, NeverShown) as error:
-                log.info("face.unreachable", message=message_id, reason=type(error).__name__)
-                return False
-        return True
+            if message is None:
+                raise NeverShown("the message is gone")
+            if message.shown_as is None:
+                raise Unreachable("the message itself waits to be shown")
+            await self._show_on(self._faces[thread.face], message, thread, reply)
 
     async def close(self) -> None:
         """Break off what is being shown on remote faces, and begin nothing more there; the outbox has it."""

@@ -139,8 +139,8 @@ async def make_due(life: Living) -> None:
         host.settings = {**host.settings, "retry_at": "2000-01-01T00:00:00+00:00"}
 
 
-async def until(is_so: Callable[[], bool], *, within_s: float = 20) -> None:
-    """Wait for something that comes by itself."""
+async def until(is_so: Callable[[], bool], *, within_s: float = 60) -> None:
+    """Wait for something that comes by itself, with the patience that a busy machine needs."""
     deadline = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < deadline, f"not so within {within_s} s"

@@ -81,7 +81,7 @@ class Page:
         response.raise_for_status()
         return str(response.json()["id"])
 
-    async def until(self, is_so: Callable[[], object], *, seconds: float = 20) -> None:
+    async def until(self, is_so: Callable[[], object], *, seconds: float = 60) -> None:
         """Wait until an event makes something hold."""
         async with asyncio.timeout(seconds):
             while not is_so():

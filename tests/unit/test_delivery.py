@@ -16,7 +16,7 @@ from bot.replies import Notice, Reply
 from bot.settings import Settings
 from bot.turns import ThreadRef
 from storage.migrations import upgrade
-from storage.models import Outbox, Thread, now
+from storage.models import Message, Outbox, Thread, now
 from storage.store import Store
 from storage.threads import open_thread
 from tests.living import until
@@ -29,12 +29,14 @@ class FarFace:
     is_remote: ClassVar[bool] = True
     shown: list[str] = field(default_factory=list)
     trouble: dict[str, Exception] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def show(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> str:
         await self.gate.wait()
         assert isinstance(reply, Notice)
         if reply.text in self.trouble:
+            self.refused.append(reply.text)
             raise self.trouble[reply.text]
         self.shown.append(reply.text)
         return shown_as or f"shown-{message_id}"
@@ -56,6 +58,13 @@ class Post:
             messages = [await say(session, row, Notice(text=line, key=key)) for line in lines]
         await self.delivery.deliver([message.id for message in messages])
         return [message.id for message in messages]
+
+    async def show_once(self, message_id: str, line: str) -> bool:
+        """Show a line over a message, and keep it nowhere."""
+        async with self.store.reading() as session:
+            message = await session.get_one(Message, message_id)
+            thread = await session.get_one(Thread, message.thread_id)
+        return await self.delivery.show_once(thread, message_id, Notice(text=line))
 
     async def again(self) -> None:
         """As if every wait were over."""
@@ -141,6 +150,28 @@ async def test_many_threads_are_shown_side_by_side(post: Post) -> None:
     await until(lambda: len(post.face.shown) == 20)
     async with post.store.reading() as session:
         assert len((await session.scalars(select(Thread))).all()) == 20
+
+
+async def test_what_nothing_keeps_is_shown_by_a_face_that_was_busy(post: Post) -> None:
+    post.face.gate.set()
+    post.face.trouble["made"] = post.face.trouble["secret"] = Unreachable("busy", after_s=0)
+    (message_id,) = await post.say("made")
+    showing = asyncio.create_task(post.show_once(message_id, "secret"))
+    await until(lambda: post.face.refused == ["made", "made"])
+    del post.face.trouble["made"]
+    await until(lambda: post.face.refused[2:] == ["secret"])
+    assert post.face.shown == ["made"]
+    post.face.trouble.clear()
+    assert await showing
+    assert post.face.shown == ["made", "secret"]
+
+
+async def test_what_nothing_keeps_is_not_shown_where_the_place_is_gone(post: Post) -> None:
+    post.face.gate.set()
+    post.face.trouble["secret"] = NeverShown("the channel is gone")
+    (message_id,) = await post.say("made")
+    assert not await post.show_once(message_id, "secret")
+    assert post.face.shown == ["made"]
 
 
 async def test_what_is_said_after_the_end_stays_in_the_outbox(post: Post) -> None:
