@@ -10,7 +10,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage.database_errors import CannotUseDatabase, opening
 from storage.store import create_engine
@@ -18,12 +20,20 @@ from storage.store import create_engine
 FOLDER = Path(__file__).parent
 
 
-async def upgrade(url: str) -> None:
-    """Bring the database at ``url`` (as for ``storage.store.Store``) to the newest revision; all of it or nothing.
+async def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the database at ``url`` (as for ``storage.store.Store``) to ``revision``, the newest; all of it or nothing.
 
     Raises CannotUseDatabase.
     """
-    await _with_connection(url, lambda connection: command.upgrade(config(connection), "head"))
+    await _with_connection(url, lambda connection: _upgrade(connection, revision))
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    command.upgrade(config(connection), revision)
+    if connection.dialect.name == "sqlite":
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+        if broken:
+            raise RuntimeError(f"the upgrade would break references of {sorted({row[0] for row in broken})}")
 
 
 async def check(url: str) -> None:
@@ -58,6 +68,8 @@ def config(connection: Connection | None = None) -> Config:
 async def _with_connection(url: str, act: Callable[[Connection], None]) -> None:
     # One transaction from the look at the revision to the last change: a second process waits, then finds it done.
     engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _let_tables_be_replaced)
     try:
         with opening(url):
             async with engine.begin() as connection:
@@ -65,6 +77,14 @@ async def _with_connection(url: str, act: Callable[[Connection], None]) -> None:
                 await connection.run_sync(act)
     finally:
         await engine.dispose()
+
+
+def _let_tables_be_replaced(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # SQLite changes most of a table by making another one and dropping the first, which deletes its rows: with foreign
+    # keys on, those that refer to them go too or lose the reference. https://sqlite.org/lang_altertable.html, section 7
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    cursor.close()
 
 
 def _require_unicode(connection: Connection) -> None:

@@ -1,5 +1,6 @@
 import io
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,16 @@ from sqlalchemy import ForeignKeyConstraint
 
 from storage import migrations
 from storage.models import Base
+
+VALUES: dict[str, object] = {
+    "INTEGER": 1,
+    "BIGINT": 1,
+    "FLOAT": 0.5,
+    "BOOLEAN": 1,
+    "JSON": "{}",
+    "DATETIME": "2026-01-01",
+}
+"""By type; text is ``x``."""
 
 
 @pytest.fixture
@@ -31,6 +42,39 @@ async def test_upgrade_again_changes_nothing(url: str, tmp_path: Path) -> None:
 
     with sqlite3.connect(tmp_path / "tunesmith.db") as database:
         assert database.execute("select name from users").fetchall() == [("local",)]
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+async def test_an_upgrade_keeps_every_row_and_what_it_refers_to(url: str, tmp_path: Path, revision: str) -> None:
+    await migrations.upgrade(url, revision)
+    with closing(sqlite3.connect(tmp_path / "tunesmith.db")) as database:
+        before = fill(database)
+
+    await migrations.upgrade(url)
+
+    with closing(sqlite3.connect(tmp_path / "tunesmith.db")) as database:
+        database.row_factory = sqlite3.Row
+        for table, row in before.items():
+            (found,) = database.execute(f"select * from {table}").fetchall()
+            assert {name: found[name] for name in row} == row
+        assert database.execute("pragma foreign_key_check").fetchall() == []
+
+
+def fill(database: sqlite3.Connection) -> dict[str, dict[str, object]]:
+    """Put a row into every table, each with a reference wherever it can have one; returns them by table."""
+    rows: dict[str, dict[str, object]] = {}
+    query = "select name from sqlite_master where type = 'table' and name != 'alembic_version'"
+    for (table,) in database.execute(query).fetchall():
+        referring = {column[3] for column in database.execute(f"pragma foreign_key_list({table})")}
+        rows[table] = {
+            name: "1" if name == "id" or name in referring else VALUES.get(kind.partition("(")[0], "x")
+            for _, name, kind, *_ in database.execute(f"pragma table_info({table})")
+        }
+        places = ", ".join("?" * len(rows[table]))
+        names = ", ".join(rows[table])
+        database.execute(f"insert into {table} ({names}) values ({places})", list(rows[table].values()))
+    database.commit()
+    return rows
 
 
 async def test_an_empty_database_has_no_revision(url: str) -> None:
