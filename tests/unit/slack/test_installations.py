@@ -91,7 +91,7 @@ async def test_what_was_removed_is_gone(store: Store) -> None:
     assert await installations.async_find_bot(enterprise_id=None, team_id="T1") is None
 
 
-@pytest.mark.parametrize("keys", ["", "short", f"{OLD},nonsense"])
+@pytest.mark.parametrize("keys", ["", "short", f"{OLD},nonsense"], ids=["none", "short", "one of two"])
 def test_what_is_no_key_is_refused(keys: str) -> None:
     with pytest.raises(CannotGoOnError):
         cipher(keys)
