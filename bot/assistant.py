@@ -19,6 +19,7 @@ from bot.texts import nearest_language
 from bot.turns import Turn
 from bot.world import World
 from storage.artifact_errors import ArtifactError
+from storage.database_errors import is_away, reaching
 from storage.states import Role
 from storage.threads import mark_seen, open_thread, put_message
 
@@ -49,10 +50,11 @@ class Assistant:
         """Do what a turn asks and show the replies; returns whether it went well.
 
         A second delivery of the same id does nothing. Never raises for what a person did; a bug is logged with its
-        trace and said plainly.
+        trace and said plainly. Raises DatabaseAway where that can be said nowhere but on the face.
         """
-        context = await self.take(turn)
-        return await self.follow(context) if context else True
+        with reaching():
+            context = await self.take(turn)
+            return await self.follow(context) if context else True
 
     async def take(self, turn: Turn) -> Context | None:
         """The first half of :meth:`handle`: the delivery's id, the draft, wishes and replies, in one transaction.
@@ -64,7 +66,9 @@ class Assistant:
         except ArtifactError as error:
             log.warning("turn.without_files", turn_id=turn.event_id, error=str(error))
             return await self._transact(turn, partial(general.say_no_files, error=error))
-        except Exception:
+        except Exception as error:
+            if is_away(error):
+                raise
             log.exception("turn.failed", face=turn.thread.face, thread=turn.thread.key, turn_id=turn.event_id)
             return await self._transact(turn, general.say_bug)
 

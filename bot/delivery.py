@@ -9,6 +9,7 @@ import structlog
 from bot.faces import Face, NeverShown, Unreachable
 from bot.replies import BODIES, Reply, Said
 from bot.turns import ThreadRef
+from storage.database_errors import is_away
 from storage.models import Message, Thread
 from storage.store import Store
 from storage.threads import (
@@ -136,8 +137,11 @@ class Delivery:
             while thread_id in self._wanted:
                 self._wanted.discard(thread_id)
                 await self._show_thread(thread_id)
-        except Exception:
-            log.exception("delivery.failed", thread=thread_id)
+        except Exception as error:
+            if is_away(error):
+                log.warning("delivery.no_database", thread=thread_id)
+            else:
+                log.exception("delivery.failed", thread=thread_id)
         finally:
             del self._tasks[thread_id]
 
@@ -168,6 +172,8 @@ class Delivery:
             await self._note_not_shown(message_id, error, after_s=error.after_s)
             return False
         except Exception as error:  # a face's bug must not stop the other messages; the outbox tries again
+            if is_away(error):
+                raise
             log.exception("face.failed", message=message_id, face=thread.face)
             await self._note_not_shown(message_id, error)
             return True

@@ -30,6 +30,7 @@ from chainlit_app.face import WebFace, emit
 from chainlit_app.page import LOCAL_USER
 from chainlit_app.render import draw
 from chainlit_app.uploads import as_upload
+from storage.database_errors import DatabaseAway, reaching
 from storage.models import Message, Thread, now
 
 log = structlog.get_logger(__name__)
@@ -168,12 +169,17 @@ class WebApp:
         )
 
     async def _handle(self, session: WebsocketSession, turn: Turn, files: list[Path]) -> None:
-        is_first = not await self._data_layer.get_thread_author(turn.thread.key)
+        is_first = False
         try:
+            with reaching():
+                is_first = not await self._data_layer.get_thread_author(turn.thread.key)
             await self._application.assistant.handle(turn)
+        except DatabaseAway:
+            log.warning("web.without_database", thread=turn.thread.key, turn_id=turn.event_id)
+            await self._say(session, turn, "error.database")
         except Exception:
             log.exception("web.turn_failed", thread=turn.thread.key, turn_id=turn.event_id)
-            await self._say_bug(session, turn)
+            await self._say(session, turn, "error.bug")
         finally:
             await asyncio.to_thread(_remove, files)
         if is_first:
@@ -181,8 +187,9 @@ class WebApp:
             announced = {"interaction": f"{turn.text}\u200b", "thread_id": turn.thread.key}
             await emit(session, "first_interaction", announced)
 
-    async def _say_bug(self, session: WebsocketSession, turn: Turn) -> None:
-        sentence = Text(markdown=texts(turn.language)("error.bug"), tone="bad")
+    async def _say(self, session: WebsocketSession, turn: Turn, code: str) -> None:
+        """Say a sentence on the page that asked alone; nothing keeps it."""
+        sentence = Text(markdown=texts(turn.language)(code), tone="bad")
         await self._face.send(session, draw(sentence, message_id=str(uuid4()), thread_key=turn.thread.key))
 
     async def _take_files(self, session: WebsocketSession, message: cl.Message) -> list[tuple[str, Path]]:

@@ -32,6 +32,10 @@ class CannotUseDatabase(Exception):
         super().__init__(f"{self.url}: {words}")
 
 
+class DatabaseAway(Exception):
+    """The database could not be reached in the middle of something: the same may be tried later."""
+
+
 @contextmanager
 def opening(url: str) -> Iterator[None]:
     """Errors of opening the database at ``url`` as CannotUseDatabase; a statement of ours that is wrong stays a bug."""
@@ -46,6 +50,17 @@ def opening(url: str) -> Iterator[None]:
 def is_away(error: Exception) -> bool:
     """Whether the database could not be reached or its connection broke: later the same will do."""
     return isinstance(error, DBAPIError) and (error.statement is None or error.connection_invalidated)
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Errors of a database that is away as DatabaseAway."""
+    try:
+        yield
+    except DBAPIError as error:
+        if is_away(error):
+            raise DatabaseAway(type(error).__name__) from error
+        raise
 
 
 def _is_of_opening(error: DBAPIError) -> bool:

@@ -12,6 +12,7 @@ from bot.terminal.typed import NoFile, Typed, parse_line, upload
 from bot.texts import texts
 from bot.turns import ThreadRef, Turn
 from bot.wiring import Application
+from storage.database_errors import DatabaseAway
 from storage.threads import find_thread, messages_of
 
 FACE = "terminal"
@@ -56,7 +57,11 @@ class Session:
         except NoFile as error:
             self.face.print(Line(text=texts(self.language)(f"terminal.{error.code}", path=error.path), style="bad"))
             return False
-        return await self.application.assistant.handle(self._turn(typed))
+        try:
+            return await self.application.assistant.handle(self._turn(typed))
+        except DatabaseAway:
+            self.face.print(Line(text=texts(self.language)("error.database"), style="bad"))
+            return False
 
     def _turn(self, typed: Typed) -> Turn:
         form = self.face.form

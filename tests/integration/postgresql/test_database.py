@@ -25,8 +25,11 @@ from storage.models import Attempt, Message, Run, Thread, User
 from storage.states import Role, RunState
 from storage.store import Store, create_engine
 from storage.threads import mark_seen, open_thread, put_message
+from tests.integration.test_terminal_session import Terminal
 from tests.living import living, until
 from tests.postgresql import PASSWORD, WRITTEN_PASSWORD, PostgresServer
+from tests.web_page import open_page
+from tests.web_site import running_site
 
 REVISIONS = sorted(path.name[:4] for path in (migrations.FOLDER / "versions").glob("[0-9]*.py"))
 
@@ -241,3 +244,23 @@ async def test_loops_stop_with_the_server_and_go_on_with_it(server: PostgresServ
                     await asyncio.sleep(0.05)
         assert [row.id for row in await life.rows(Run)] == [run.id]
         assert [row.number for row in await life.rows(Attempt)] == [1]
+
+
+async def test_who_speaks_while_the_server_is_away_is_told_so(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = texts("en")("error.database")
+    async with running_site(tmp_path, monkeypatch) as web, open_page(web.address) as page:
+        terminal = Terminal(application=web.application)
+        await page.say("/help")
+        await page.until(lambda: len(page.messages) == 2)
+        await asyncio.to_thread(server.stop)
+        await page.say("/runs")
+        await page.until(lambda: words in str(page.messages))
+        assert not await terminal.session.say("/runs")
+        assert words in terminal.text
+        await asyncio.to_thread(server.start)
+        before = len(page.messages)
+        await page.say("/models")
+        await page.until(lambda: len(page.messages) == before + 2)
+        assert await terminal.session.say("/runs")
