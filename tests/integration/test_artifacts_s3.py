@@ -5,7 +5,6 @@ import hashlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from storage.artifacts import Artifacts
 from storage.files import ArtifactFiles
 from storage.manifests import MANIFEST, is_complete, manifest_of
 from tests.contracts.artifacts import ArtifactsContract, chunks
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import S3Server
 
 LARGE_BYTES = 200_000_000
 MOST_MEMORY_BYTES = 100_000_000
@@ -66,18 +65,10 @@ os._exit(0)
 """It leaves at once: the store's threads may still hold the stream, and then Python's own end is an abort."""
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3") / "server") as server:
-        yield server
-
-
 @pytest.fixture
-def root(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+def root(bucket_url: str) -> str:
     """A prefix in a fresh bucket."""
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return f"s3://{server.new_bucket()}/team/tunesmith"
+    return bucket_url
 
 
 @pytest.fixture
@@ -126,7 +117,7 @@ def found_below(cache: Path) -> list[str]:
 
 
 async def test_a_fetched_folder_is_kept_and_needs_no_bucket_any_more(
-    artifacts: Artifacts, cache: Path, server: S3Server
+    artifacts: Artifacts, cache: Path, s3: S3Server
 ) -> None:
     await put_model(artifacts, config=b"{}", weights=b"123")
 
@@ -135,11 +126,11 @@ async def test_a_fetched_folder_is_kept_and_needs_no_bucket_any_more(
     assert folder == cache / "models" / "m1"
     assert is_complete(folder)
     assert found_below(cache) == ["models/m1/config", "models/m1/manifest.json", "models/m1/weights"]
-    server.stop()
+    s3.stop()
     try:
         assert await artifacts.fetch("models/m1") == folder
     finally:
-        server.start()
+        s3.start()
 
 
 @pytest.mark.parametrize("lost", ["manifest.json", "weights"])
@@ -178,7 +169,7 @@ async def test_a_manifest_cannot_write_outside_the_cache(artifacts: Artifacts, t
 
 
 async def test_many_who_want_a_folder_wait_for_one_download(
-    artifacts: Artifacts, root: str, cache: Path, server: S3Server
+    artifacts: Artifacts, root: str, cache: Path, s3: S3Server
 ) -> None:
     content = bytes(3_000_000)
     await put_model(artifacts, wanted_by_many=content)
@@ -189,7 +180,7 @@ async def test_many_who_want_a_folder_wait_for_one_download(
 
     assert set(folders) == {cache / "models" / "m1"}
     assert (folders[0] / "wanted_by_many").read_bytes() == content
-    assert server.reads("wanted_by_many") == 1
+    assert s3.reads("wanted_by_many") == 1
 
 
 async def test_a_copy_that_lost_a_file_is_fetched_again(artifacts: Artifacts) -> None:
@@ -226,25 +217,25 @@ async def test_a_full_disk_is_said_and_nothing_is_left_on_it(artifacts: Artifact
     assert is_complete(await artifacts.fetch("models/m1"))
 
 
-async def test_what_the_disk_cannot_hold_is_not_begun(artifacts: Artifacts, cache: Path, server: S3Server) -> None:
+async def test_what_the_disk_cannot_hold_is_not_begun(artifacts: Artifacts, cache: Path, s3: S3Server) -> None:
     await artifacts.put("models/m1/much_too_large", b"1")
     await artifacts.put(f"models/m1/{MANIFEST}", manifest_of([("much_too_large", 2**60, "0" * 64)]))
 
     with pytest.raises(NoRoom, match="bytes are missing"):
         await artifacts.fetch("models/m1")
 
-    assert server.reads("much_too_large") == 0
+    assert s3.reads("much_too_large") == 0
     assert found_below(cache) == []
 
 
-async def test_a_bucket_that_cannot_be_reached_is_said(artifacts: Artifacts, server: S3Server) -> None:
+async def test_a_bucket_that_cannot_be_reached_is_said(artifacts: Artifacts, s3: S3Server) -> None:
     await put_model(artifacts, config=b"{}")
-    server.stop()
+    s3.stop()
     try:
         with pytest.raises(StoreUnavailable) as caught:
             await artifacts.fetch("models/m1")
     finally:
-        server.start()
+        s3.start()
 
     assert "\n" not in str(caught.value)
     assert is_complete(await artifacts.fetch("models/m1"))
@@ -260,10 +251,10 @@ async def test_wrong_keys_are_said(root: str, cache: Path, monkeypatch: pytest.M
 
 
 async def test_killed_in_the_middle_it_goes_on_where_it_was(
-    artifacts: Artifacts, files: ArtifactFiles, root: str, cache: Path, tmp_path: Path, server: S3Server
+    artifacts: Artifacts, files: ArtifactFiles, root: str, cache: Path, tmp_path: Path, s3: S3Server
 ) -> None:
     model = put_large_model(files, tmp_path / "model")
-    before = server.reads("/m1/config")
+    before = s3.reads("/m1/config")
 
     fetching = await asyncio.create_subprocess_exec(sys.executable, "-c", DIES + FETCH, root, str(cache))
 
@@ -276,7 +267,7 @@ async def test_killed_in_the_middle_it_goes_on_where_it_was(
 
     assert (folder / "weights").read_bytes() == (model / "weights").read_bytes()
     assert found_below(cache) == ["models/m1/config", "models/m1/manifest.json", "models/m1/weights"]
-    assert server.reads("/m1/config") - before == 1
+    assert s3.reads("/m1/config") - before == 1
 
 
 def test_a_large_file_takes_little_memory(files: ArtifactFiles, root: str, cache: Path, tmp_path: Path) -> None:

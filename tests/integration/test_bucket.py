@@ -1,10 +1,7 @@
 """The assistant over a bucket: data sets and models are kept there, and this disk may lose its copies."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from bot.replies import Comparison, DatasetCard, Review
 from storage.files import ArtifactFiles
@@ -15,33 +12,19 @@ from tests.conversing import write_rows
 from tests.harness import harness
 from tests.living import living, make_due
 from tests.recording import words
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import S3Server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3") / "server") as server:
-        yield server
-
-
-@pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> ArtifactFiles:
-    """The artifact root of what a test builds."""
-    root = f"s3://{server.new_bucket()}/tunesmith"
-    given = {"TUNESMITH_ARTIFACTS_ROOT": root, "TUNESMITH_RUNS": "kubernetes"}
-    for name, value in (given | server.environment).items():
-        monkeypatch.setenv(name, value)
-    return ArtifactFiles(root)
-
-
-async def test_a_data_set_is_there_after_a_restart_without_its_copy(bucket: ArtifactFiles, tmp_path: Path) -> None:
+async def test_a_data_set_is_there_after_a_restart_without_its_copy(
+    rooted_bucket: ArtifactFiles, tmp_path: Path
+) -> None:
     async with living(tmp_path) as life:
         [card, *_] = await life.house.say("/dataset", files=[life.data])
         assert isinstance(card, DatasetCard)
         assert card.facts[0].value == "40"
         assert any(segment.is_learned for sample in card.samples for segment in sample)
         cache = life.house.application.world.settings.cache_folder
-    assert sorted(Path(key).name for key in bucket.sizes("datasets")) == ["data.jsonl", "manifest.json"]
+    assert sorted(Path(key).name for key in rooted_bucket.sizes("datasets")) == ["data.jsonl", "manifest.json"]
     assert not (tmp_path / "artifacts").exists()
     assert len(list((cache / "datasets").iterdir())) == 1
     shutil.rmtree(cache)
@@ -58,7 +41,7 @@ async def test_a_data_set_is_there_after_a_restart_without_its_copy(bucket: Arti
 
 
 async def test_a_run_becomes_a_service_whose_adapter_comes_from_the_bucket(
-    bucket: ArtifactFiles, tmp_path: Path
+    rooted_bucket: ArtifactFiles, tmp_path: Path
 ) -> None:
     async with living(tmp_path) as life:
         await life.begin("deploy")
@@ -67,7 +50,7 @@ async def test_a_run_becomes_a_service_whose_adapter_comes_from_the_bucket(
         run, model, service = await life.row(Run), (await life.rows(Model))[-1], await life.row(Service)
         assert (run.state, service.state) == (RunState.SUCCEEDED, ServiceState.READY)
         assert len(life.shown(Comparison)) == 1
-        assert bucket.is_complete(f"models/{run.id}")
+        assert rooted_bucket.is_complete(f"models/{run.id}")
         cache = life.house.application.world.settings.cache_folder
         shutil.rmtree(cache)
 
@@ -82,11 +65,11 @@ async def test_a_run_becomes_a_service_whose_adapter_comes_from_the_bucket(
         assert answer.markdown == f"{model.id} heard: Who are you?"
 
 
-async def test_a_service_whose_adapter_is_gone_says_so(bucket: ArtifactFiles, tmp_path: Path) -> None:
+async def test_a_service_whose_adapter_is_gone_says_so(rooted_bucket: ArtifactFiles, tmp_path: Path) -> None:
     async with living(tmp_path) as life:
         await life.begin("deploy")
         await life.finish()
-        bucket.delete(f"models/{(await life.row(Run)).id}")
+        rooted_bucket.delete(f"models/{(await life.row(Run)).id}")
         shutil.rmtree(life.house.application.world.settings.cache_folder)
 
         life.servers.kill((await life.row(Host)).id)
@@ -99,43 +82,45 @@ async def test_a_service_whose_adapter_is_gone_says_so(bucket: ArtifactFiles, tm
         assert "are not whole where files are kept" in words(life.card("service"))
 
 
-async def test_a_refused_file_leaves_nothing_in_the_bucket_or_here(bucket: ArtifactFiles, tmp_path: Path) -> None:
+async def test_a_refused_file_leaves_nothing_in_the_bucket_or_here(
+    rooted_bucket: ArtifactFiles, tmp_path: Path
+) -> None:
     bad = write_rows(tmp_path / "bad.jsonl", [{"instruction": "a", "output": ""}])
     async with living(tmp_path) as life:
         replies = await life.house.say(files=[bad])
         cache = life.house.application.world.settings.cache_folder
 
     assert "I cannot use **bad.jsonl**" in words(replies[0])
-    assert bucket.sizes("datasets") == bucket.sizes("incoming") == {}
+    assert rooted_bucket.sizes("datasets") == rooted_bucket.sizes("incoming") == {}
     assert not (cache / "datasets").exists() or not list((cache / "datasets").iterdir())
 
 
 async def test_a_bucket_that_is_away_is_said_and_what_was_dropped_can_be_dropped_again(
-    bucket: ArtifactFiles, server: S3Server, tmp_path: Path
+    rooted_bucket: ArtifactFiles, s3: S3Server, tmp_path: Path
 ) -> None:
     async with living(tmp_path) as life:
-        server.stop()
+        s3.stop()
         try:
             replies = await life.house.say("/dataset", files=[life.data])
         finally:
-            server.start()
+            s3.start()
         assert "The bucket with the files cannot be reached just now" in words(replies[0])
 
         [card, *_] = await life.house.say("/dataset", files=[life.data])
         assert isinstance(card, DatasetCard)
 
 
-async def test_a_run_ends_when_the_bucket_is_back(bucket: ArtifactFiles, server: S3Server, tmp_path: Path) -> None:
+async def test_a_run_ends_when_the_bucket_is_back(rooted_bucket: ArtifactFiles, s3: S3Server, tmp_path: Path) -> None:
     async with living(tmp_path) as life:
         await life.begin()
         await life.loops.once()
         life.runs.finish()
-        server.stop()
+        s3.stop()
         try:
             await life.loops.once()
             assert not (await life.row(Run)).state.is_final
         finally:
-            server.start()
+            s3.start()
         await life.loops.once()
         assert (await life.row(Run)).state is RunState.SUCCEEDED
         assert life.card("run").status.startswith("Finished in")

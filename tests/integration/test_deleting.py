@@ -1,11 +1,9 @@
 """A run is deleted: what it left is gone, everywhere, whatever fails on the way; all else stays."""
 
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from sqlalchemy import func, select
 
 from bot.replies import Question, Text
@@ -14,7 +12,7 @@ from storage.models import Attempt, Base, Experiment, Host, Model, Progress, Run
 from storage.states import ServiceState
 from tests.living import Living, left_of, living
 from tests.recording import words
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import S3Server
 
 KEPT = ("datasets", "dataset_versions", "users", "threads")
 
@@ -180,38 +178,22 @@ async def test_a_form_to_deploy_it_is_closed_with_it(tmp_path: Path) -> None:
         assert "I turn a data set" in words(said)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3") / "server") as server:
-        yield server
-
-
-@pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> ArtifactFiles:
-    """The artifact root of what a test builds."""
-    root = f"s3://{server.new_bucket()}/tunesmith"
-    given = {"TUNESMITH_ARTIFACTS_ROOT": root, "TUNESMITH_RUNS": "kubernetes"}
-    for name, value in (given | server.environment).items():
-        monkeypatch.setenv(name, value)
-    return ArtifactFiles(root)
-
-
-async def test_of_a_bucket_too_and_its_copies_here(bucket: ArtifactFiles, server: S3Server, tmp_path: Path) -> None:
+async def test_of_a_bucket_too_and_its_copies_here(rooted_bucket: ArtifactFiles, s3: S3Server, tmp_path: Path) -> None:
     async with living(tmp_path) as life:
         first, second = await two_runs(life)
         assert left_of(first, tmp_path)  # the copy that was loaded
         [asked] = [reply for reply in await life.house.say(f"/delete {first.name}") if isinstance(reply, Question)]
         assert "KB of disk" in asked.markdown
         await life.house.say("yes")
-        server.stop()
+        s3.stop()
         try:
             await life.loops.once()
             assert len(await life.rows(Run)) == 2
         finally:
-            server.start()
+            s3.start()
         await life.loops.once()
         await assert_only_first_is_gone(life, first, second, tmp_path)
-        assert [key for key in (*bucket.sizes("runs"), *bucket.sizes("models")) if first.id in key] == []
+        assert [key for key in (*rooted_bucket.sizes("runs"), *rooted_bucket.sizes("models")) if first.id in key] == []
 
 
 async def test_files_that_are_gone_already_are_no_error(tmp_path: Path) -> None:

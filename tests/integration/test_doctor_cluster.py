@@ -1,7 +1,6 @@
 """`tunesmith doctor` where trainings go to a cluster: what can be found without one."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,9 @@ from bot.doctor import diagnose
 from bot.doctor_cluster import diagnose_cluster
 from bot.settings import read_settings
 from bot.texts import texts
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import S3Server
 
 EN, ZH = texts("en"), texts("zh-CN")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
 
 
 @pytest.fixture
@@ -75,14 +68,14 @@ async def test_settings_that_are_wrong_are_one_finding(tmp_path: Path) -> None:
 
 
 async def test_a_bucket_that_answers_and_one_that_does_not(
-    places: Path, server: S3Server, monkeypatch: pytest.MonkeyPatch
+    places: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in server.environment.items():
+    for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
-    bucket = server.new_bucket()
+    bucket = s3.new_bucket()
     findings = await look(places=places, artifacts_root=f"s3://{bucket}/models")
     assert (findings["bucket"].state, findings["bucket"].values["root"]) == ("ok", f"s3://{bucket}/models")
-    assert not [path for path in (server.data / bucket).rglob("*") if path.is_file()]
+    assert not [path for path in (s3.data / bucket).rglob("*") if path.is_file()]
 
     missing = (await look(places=places, artifacts_root="s3://nowhere"))["bucket"]
     assert (missing.state, "AWS_ENDPOINT_URL" in missing.sentence(EN)) == ("bad", True)

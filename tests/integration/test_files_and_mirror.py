@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from storage.artifact_errors import Incomplete, StoreUnavailable
 from storage.files import ArtifactFiles
 from storage.manifests import MANIFEST, write_manifest
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import S3Server
 from training.layout import run_folder, write_whole
 from training.runs import Attempt, AttemptId
 from training.spec import TrainingSpec
@@ -34,17 +33,9 @@ ATTEMPT = Attempt(
 )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3") / "server") as server:
-        yield server
-
-
 @pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> ArtifactFiles:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return ArtifactFiles(f"s3://{server.new_bucket()}/tunes")
+def bucket(bucket_url: str) -> ArtifactFiles:
+    return ArtifactFiles(bucket_url)
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -230,12 +221,12 @@ def test_a_stop_is_seen_and_an_end_is_found_again(submitted: ArtifactFiles, tmp_
 
 
 def test_a_bucket_that_is_away_for_a_while_loses_nothing(
-    submitted: ArtifactFiles, server: S3Server, tmp_path: Path
+    submitted: ArtifactFiles, s3: S3Server, tmp_path: Path
 ) -> None:
     root = tmp_path / "pod"
     mirror = mirror_at(submitted, root)
     mirror.fetch()
-    server.stop()
+    s3.stop()
     try:
         with pytest.raises(StoreUnavailable):
             ArtifactFiles(submitted.root, patience=timedelta(seconds=0.5)).exists("anything")
@@ -243,7 +234,7 @@ def test_a_bucket_that_is_away_for_a_while_loses_nothing(
         folder = run_folder(root, "run").attempt(1)
         write_whole(folder.progress, b'{"event":"begin","step":0,"steps":9}\n')
     finally:
-        server.start()
+        s3.start()
     write_exit(folder, Outcome(exit=Exit.STOPPED))
     submitted.write("runs/run/attempt-1/exit-1.json", orjson.dumps({"exit": 15, "detail": None}))
     mirror.finish()

@@ -15,20 +15,12 @@ from serving.puller import MODULE, Adapters, bring, parse_wanted, write_wanted
 from storage.artifact_errors import Incomplete
 from storage.files import ArtifactFiles
 from storage.manifests import MANIFEST
-from tests.s3_server import S3Server, s3_server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3") / "server") as server:
-        yield server
+from tests.s3_server import S3Server
 
 
 @pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> ArtifactFiles:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return ArtifactFiles(f"s3://{server.new_bucket()}/tunes", patience=timedelta(seconds=0.3))
+def bucket(bucket_url: str) -> ArtifactFiles:
+    return ArtifactFiles(bucket_url, patience=timedelta(seconds=0.3))
 
 
 @pytest.fixture
@@ -76,38 +68,38 @@ def test_weights_that_cannot_be_brought_are_one_line_and_an_exit_code(models: Ar
     assert not folder.exists()
 
 
-def test_weights_that_broke_off_are_gone_on_with(models: ArtifactFiles, server: S3Server, folder: Path) -> None:
+def test_weights_that_broke_off_are_gone_on_with(models: ArtifactFiles, s3: S3Server, folder: Path) -> None:
     models.write("models/one/sub/weights", b"not what the manifest says")
     with pytest.raises(Incomplete):
         bring(models, "models/one", folder)
     assert not folder.exists(), "half a model is none"
-    reads = server.reads("models/one/adapter_config.json")
+    reads = s3.reads("models/one/adapter_config.json")
     models.write("models/one/sub/weights", b"one" * 1000)
     bring(models, "models/one", folder)
     assert (folder / "adapter_config.json").read_text() == '"one"'
-    assert server.reads("models/one/adapter_config.json") == reads
+    assert s3.reads("models/one/adapter_config.json") == reads
 
 
 def test_weights_on_a_kept_volume_are_left_and_half_ones_are_not(
-    models: ArtifactFiles, server: S3Server, folder: Path
+    models: ArtifactFiles, s3: S3Server, folder: Path
 ) -> None:
     bring(models, "models/one", folder)
-    reads = server.reads("models/one/sub/weights")
+    reads = s3.reads("models/one/sub/weights")
     bring(models, "models/one", folder)
-    assert server.reads("models/one/sub/weights") == reads
+    assert s3.reads("models/one/sub/weights") == reads
     (folder / "sub" / "weights").write_bytes(b"half")
     bring(models, "models/one", folder)
     assert (folder / "sub" / "weights").read_bytes() == b"one" * 1000
 
 
-def test_several_pods_on_one_volume_bring_weights_once(models: ArtifactFiles, server: S3Server, folder: Path) -> None:
+def test_several_pods_on_one_volume_bring_weights_once(models: ArtifactFiles, s3: S3Server, folder: Path) -> None:
     pods = [threading.Thread(target=bring, args=(models, "models/two", folder)) for _ in range(4)]
     for pod in pods:
         pod.start()
     for pod in pods:
         pod.join(60)
     assert (folder / "sub" / "weights").read_bytes() == b"two" * 1000
-    assert server.reads("models/two/sub/weights") == 1
+    assert s3.reads("models/two/sub/weights") == 1
 
 
 def test_adapters_come_and_go_as_they_are_wanted(models: ArtifactFiles, folder: Path) -> None:
@@ -165,16 +157,16 @@ def test_a_list_that_is_none_changes_nothing(models: ArtifactFiles, folder: Path
     assert names(folder) == ["two"]
 
 
-def test_a_bucket_that_is_away_takes_nothing_away(models: ArtifactFiles, server: S3Server, folder: Path) -> None:
+def test_a_bucket_that_is_away_takes_nothing_away(models: ArtifactFiles, s3: S3Server, folder: Path) -> None:
     write_wanted(models, "host", ["models/two"])
     adapters = Adapters(models, "host", folder)
     adapters.match()
-    server.stop()
+    s3.stop()
     try:
         adapters.match()
         assert names(folder) == ["two"]
     finally:
-        server.start()
+        s3.start()
     write_wanted(models, "host", ["models/one"])
     adapters.match()
     assert names(folder) == ["one"]
@@ -190,7 +182,7 @@ def sidecar(*arguments: object) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def test_the_sidecar_follows_and_ends_at_once(models: ArtifactFiles, server: S3Server, folder: Path) -> None:
+def test_the_sidecar_follows_and_ends_at_once(models: ArtifactFiles, s3: S3Server, folder: Path) -> None:
     write_wanted(models, "host", ["models/one"])
     with sidecar(models.root, "host", folder) as process:
         assert process.stdout is not None
@@ -198,7 +190,7 @@ def test_the_sidecar_follows_and_ends_at_once(models: ArtifactFiles, server: S3S
         write_wanted(models, "host", ["models/two"])
         assert process.stdout.readline() == "models/two is there\n"
         assert process.stdout.readline() == "one is removed\n"
-        server.stop()
+        s3.stop()
         try:
             # In the middle of a request that is tried again and again.
             assert process.poll() is None
@@ -207,5 +199,5 @@ def test_the_sidecar_follows_and_ends_at_once(models: ArtifactFiles, server: S3S
             assert process.wait(10) == 0
             assert time.monotonic() - began < 5
         finally:
-            server.start()
+            s3.start()
     assert names(folder) == ["two"]
