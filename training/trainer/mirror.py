@@ -110,7 +110,9 @@ class Mirror:
             return
         self._files.upload(newest, self._key(newest), last=COMPLETE)
         self._sent[newest / COMPLETE] = 1
-        steps = sorted(step for step in self._steps(self._id.run_id))
+        # What stands after it is half of one, of an attempt that broke off: it takes no whole one's place.
+        last = int(newest.name.removeprefix("checkpoint-"))
+        steps = sorted(step for step in self._steps(self._id.run_id) if step <= last)
         for step in steps[:-KEPT_CHECKPOINTS]:
             folder = self._key(self._run.checkpoints / f"checkpoint-{step}")
             self._files.delete(f"{folder}/{COMPLETE}")
