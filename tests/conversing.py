@@ -24,6 +24,7 @@ from serving.services import ModelServer
 from storage.models import Model, Run, Thread, User
 from storage.states import ModelKind
 from storage.store import Store
+from tests.databases import put_database
 from tests.fake_runs import FakeRuns
 from tests.recording import RecordingFace, words
 from training.checkpoints import CheckpointFacts
@@ -145,6 +146,7 @@ async def bench(
 ) -> AsyncIterator[Bench]:
     """A fresh home with base models of these names, over fakes that nothing here calls. No vLLM is installed."""
     settings = Settings(home=home, serving_python=home / "no-vllm" / "python")
+    await put_database(settings.database_url)
     async with assemble(settings, runs=FakeRuns(), servers=cast(ModelServer, None), places=places) as application:
         world = replace(application.world, machine=MACHINE)
         for name in base_models:

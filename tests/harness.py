@@ -13,6 +13,7 @@ from bot.replies import Reply
 from bot.settings import Settings
 from bot.turns import ThreadRef, Turn, Upload
 from bot.wiring import Application, assemble
+from tests.databases import put_database
 from tests.recording import RecordingFace, words
 from training.places import ClusterPlace
 from training.runs import RunBackend
@@ -88,6 +89,7 @@ async def harness(
     from tests.fakes import FakeRuns
 
     settings = Settings(home=home, **given)
+    await put_database(settings.database_url)
     with closing(FakeModelServer()) as servers:
         engine = backend or FakeRuns(settings.artifacts_root)
         async with assemble(settings, runs=engine, servers=servers, places=places) as application:

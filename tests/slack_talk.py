@@ -16,6 +16,7 @@ from bot.wiring import Application, assemble
 from storage.models import Inbox, Message, Outbox
 from storage.states import MessageState
 from tests.conversing import add_base_model
+from tests.databases import put_database
 from tests.fake_runs import FakeRuns
 from tests.fake_vllm import FakeModelServer
 from tests.slack_emulator import Channel, Person, SlackEmulator, SlackMessage, Workspace
@@ -107,6 +108,7 @@ def slack_settings(slack: SlackEmulator, workspace: Workspace, home: Path, **mor
 async def slack_application(settings: Settings) -> AsyncIterator[Application]:
     """The application in Slack, with fakes behind the engines and a small base model, its loops running."""
     runs = FakeRuns(settings.artifacts_root)
+    await put_database(settings.database_url)
     with closing(FakeModelServer()) as servers:
         async with assemble(settings, runs=runs, servers=servers) as application:
             folder = settings.models_folder / "tiny-instruct"

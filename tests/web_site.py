@@ -17,6 +17,7 @@ from chainlit_app.server import address_of, listen, run, site_of
 from storage.states import Role
 from storage.threads import open_thread, put_message
 from tests.conversing import add_base_model
+from tests.databases import put_database
 from tests.fake_runs import FakeRuns
 from tests.fake_vllm import FakeModelServer
 from tests.web_chainlit import forget_data_layer
@@ -53,6 +54,7 @@ async def running_site(home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     forget_data_layer(monkeypatch)
     ready = asyncio.Event()
     runs = FakeRuns(settings.artifacts_root)
+    await put_database(settings.database_url)
     with closing(FakeModelServer()) as servers, listen(settings) as listener:
         async with assemble(settings, runs=runs, servers=servers) as application, site_of(application) as site:
             await add_base_model(application.world.store, settings.models_folder / "tiny-instruct")

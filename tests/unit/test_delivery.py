@@ -15,10 +15,10 @@ from bot.faces import NeverShown, Unreachable
 from bot.replies import Notice, Reply
 from bot.settings import Settings
 from bot.turns import ThreadRef
-from storage.migrations import upgrade
 from storage.models import Message, Outbox, Thread, now
 from storage.store import Store
 from storage.threads import open_thread
+from tests.databases import put_database
 from tests.living import until
 
 
@@ -86,7 +86,7 @@ class Post:
 @pytest.fixture
 async def post(tmp_path: Path) -> AsyncIterator[Post]:
     url = Settings(home=tmp_path).database_url
-    await upgrade(url)
+    await put_database(url)
     store, face = Store(url), FarFace()
     delivery = Delivery(store, {"far": face})
     yield Post(store, face, delivery)

@@ -14,6 +14,7 @@ from bot.turns import ThreadRef
 from bot.wiring import Application, assemble
 from serving.services import ModelServer
 from tests.conversing import add_base_model, identity, support
+from tests.databases import put_database
 from tests.dialogs import CHINESE, ENGLISH, Dialog, typed
 from tests.ended import end_run
 from tests.fake_runs import FakeRuns
@@ -23,6 +24,7 @@ from tests.tuned import add_tuned_model
 @pytest.fixture
 async def application(tmp_path: Path) -> AsyncIterator[Application]:
     settings = Settings(home=tmp_path / "home")
+    await put_database(settings.database_url)
     async with assemble(settings, runs=FakeRuns(), servers=cast(ModelServer, None)) as made:
         await add_base_model(made.world.store, settings.models_folder / "tiny-instruct")
         await add_tuned_model(made.world.store, "nova-1")

@@ -13,9 +13,9 @@ from bot.slack.limits import Limits
 from bot.slack.places import FACE, Place, read_place
 from bot.slack.workspaces import Workspaces
 from bot.turns import ThreadRef
-from storage.migrations import upgrade
 from storage.store import Store
 from tests.contracts.faces import FaceContract, Stage
+from tests.databases import put_database
 from tests.slack_emulator import SlackEmulator
 from tests.slack_talk import slack_settings
 
@@ -41,7 +41,7 @@ async def face_in(slack: SlackEmulator, home: Path) -> AsyncIterator[Stage]:
     ann = workspace.add_user("Ann")
     root = await ann.post(ann.dm, "hello")
     settings = slack_settings(slack, workspace, home)
-    await upgrade(settings.database_url)
+    await put_database(settings.database_url)
     store, limits = Store(settings.database_url), Limits()
     face = SlackFace(store, Workspaces(settings, None, limits), limits)
     place = Place(team=workspace.team_id, channel=ann.dm.id, root=root)

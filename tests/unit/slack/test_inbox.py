@@ -12,16 +12,16 @@ from bot.faces import NeverShown, Unreachable
 from bot.settings import Settings
 from bot.slack.arrivals import Arrival
 from bot.slack.inbox import Inbox
-from storage.migrations import upgrade
 from storage.store import Store
 from storage.threads import mark_seen
+from tests.databases import put_database
 from tests.living import until
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     url = Settings(home=tmp_path).database_url
-    await upgrade(url)
+    await put_database(url)
     made = Store(url)
     yield made
     await made.close()

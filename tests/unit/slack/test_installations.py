@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from bot.slack.installations import Installations, cipher
 from bot.stopping import CannotGoOnError
-from storage.migrations import upgrade
 from storage.store import Store
+from tests.databases import put_database
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
@@ -19,7 +19,7 @@ OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     url = f"sqlite+aiosqlite:///{tmp_path / 'slack.db'}"
-    await upgrade(url)
+    await put_database(url)
     made = Store(url)
     yield made
     await made.close()

@@ -7,14 +7,14 @@ import pytest
 
 import tests.web_chainlit  # noqa: F401  # before any test module of this folder imports Chainlit
 from bot.settings import Settings
-from storage.migrations import upgrade
 from storage.store import Store
+from tests.databases import put_database
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     url = Settings(home=tmp_path).database_url
-    await upgrade(url)
+    await put_database(url)
     store = Store(url)
     yield store
     await store.close()
