@@ -281,10 +281,13 @@ async def programs_in_pods_need_a_key(house: Product, cluster: Cluster, name: st
 
 
 async def new_key(talk: SlackTalk) -> str:
+    async def shown() -> list[str]:
+        return SECRET_KEY.findall(talk.words())
+
     await talk.say("!key new pod")
-    found = SECRET_KEY.search(talk.words())
-    assert found is not None
-    return found.group()
+    # A busy Slack may make it wait.
+    await until(shown, "the key is shown", seconds=30)
+    return (await shown())[0]
 
 
 async def a_stream_that_is_left_ends(house: Product, model: Model, host: str) -> None:
