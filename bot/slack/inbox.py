@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from bot.faces import NeverShown, Unreachable
 from bot.slack.arrivals import ARRIVALS, Arrival
 from bot.slack.places import FACE
+from storage.database_errors import is_away
 from storage.inbox import drop_delivery, is_ours, next_delivery, put_deliveries, waiting_threads
 from storage.models import Inbox as Row
 from storage.store import Store
@@ -143,10 +145,21 @@ class Inbox:
             while line in self._wanted:
                 self._wanted.discard(line)
                 await self._pause(SETTLE_SECONDS)
-                while not self._closing.is_set() and await self._handle_next(line):
-                    pass
+                await self._handle_all(line)
         finally:
             del self._lines[line]
+
+    async def _handle_all(self, line: str) -> None:
+        try:
+            while not self._closing.is_set() and await self._handle_next(line):
+                pass
+        except DBAPIError as error:
+            if not is_away(error):
+                raise
+            # What waits is in the database, and nobody else would look there again.
+            log.warning("slack.no_database")
+            self._wanted.add(line)
+            await self._pause(SECONDS_BETWEEN_ATTEMPTS)
 
     async def _handle_next(self, line: str) -> bool:
         """Handle what happened first of a line; False when nothing is left."""

@@ -16,6 +16,8 @@ from bot.context import Context
 from bot.databases import bring_up_to_date
 from bot.doctor import diagnose
 from bot.settings import Settings
+from bot.slack.arrivals import Arrival
+from bot.slack.inbox import Inbox
 from bot.stopping import CannotGoOnError
 from bot.texts import texts
 from storage import migrations
@@ -28,6 +30,7 @@ from storage.threads import mark_seen, open_thread, put_message
 from tests.integration.test_terminal_session import Terminal
 from tests.living import living, until
 from tests.postgresql import PASSWORD, WRITTEN_PASSWORD, PostgresServer
+from tests.unit.slack.test_inbox import Hand, arrival
 from tests.web_page import open_page
 from tests.web_site import running_site
 
@@ -264,3 +267,22 @@ async def test_who_speaks_while_the_server_is_away_is_told_so(
         await page.say("/models")
         await page.until(lambda: len(page.messages) == before + 2)
         assert await terminal.session.say("/runs")
+
+
+async def test_what_slack_delivered_waits_for_the_server(server: PostgresServer, url: str) -> None:
+    store = Store(url)
+    hand, is_down = Hand(store), asyncio.Event()
+
+    async def losing(one: Arrival) -> None:
+        if not is_down.is_set():
+            await asyncio.to_thread(server.stop)
+            is_down.set()
+        await hand(one)
+
+    inbox = Inbox(store, losing)
+    await inbox.accept(arrival(1))
+    await is_down.wait()
+    await asyncio.to_thread(server.start)
+    await until(lambda: hand.heard == ["word 1"])
+    await inbox.close()
+    await store.close()
