@@ -122,11 +122,12 @@ def test_the_pod_of_a_strict_namespace_waits_for_its_image_alone(cluster: Cluste
     charts.install(cluster, "chart-image", **values)
 
     def waits_for_image() -> bool:
-        statuses = [status for pod in pods(cluster, "chart-image") for status in pod["status"]["containerStatuses"]]
+        found = pods(cluster, "chart-image")  # without statuses until a node has looked at them
+        statuses = [status for pod in found for status in pod["status"].get("containerStatuses", [])]
         reasons = {status["state"].get("waiting", {}).get("reason") for status in statuses}
         return bool(reasons) and reasons <= {"ErrImagePull", "ImagePullBackOff"}
 
-    wait_for("the image to be pulled", lambda: bool(pods(cluster, "chart-image")) and waits_for_image(), 30)
+    wait_for("the image to be pulled", waits_for_image, 60)
 
 
 def test_the_account_may_do_what_the_server_does_and_nothing_else(minimal: Installed, api: client.ApiClient) -> None:
