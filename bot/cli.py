@@ -41,7 +41,15 @@ WEB_FACE = "chainlit_app.server"
 
 @app.command()
 def up(
-    host: Annotated[str | None, typer.Option(help="Where to listen; only this machine's own addresses.")] = None,
+    host: Annotated[str | None, typer.Option(help="Where to listen: an address of this machine alone.")] = None,
+    open_endpoint: Annotated[
+        bool | None,
+        typer.Option(
+            "--open-endpoint",
+            help="Let other machines in too, but not to the web chat: programs with a key (/v1), and Slack.",
+            show_default=False,
+        ),
+    ] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default 8000; 0: any free one.")] = None,
     home: Home = None,
 ) -> None:
@@ -49,7 +57,7 @@ def up(
     from bot.locks import server_lock
     from bot.logs import configure_logs
 
-    settings = read_settings(host=host, port=port, home=home)
+    settings = read_settings(host=host, open_endpoint=open_endpoint, port=port, home=home)
     with server_lock(settings):
         configure_logs(settings)
         importlib.import_module(WEB_FACE).serve(settings)

@@ -16,7 +16,6 @@ PROJECT = Path(__file__).parents[1]
 """The checkout; the two environments stand in it."""
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-ALL_HOSTS = frozenset({"0.0.0.0", "::"})
 
 
 def _absolute(path: Path) -> Path:
@@ -104,6 +103,9 @@ class Settings(BaseSettings):
     home: Folder = Field(default=Path("~/.tunesmith"), validate_default=True)
     """Where everything is kept that is not code."""
     host: str = "127.0.0.1"
+    """Where the web chat is: of this machine, as it has no accounts."""
+    open_endpoint: bool = False
+    """Whether other machines may connect: to what knows its callers, which the web chat does not."""
     port: int = Field(default=8000, ge=0, le=65535)
     """0: any free one."""
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
@@ -199,18 +201,20 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine reaches the server."""
+        """Whether the host is an address of this machine alone."""
         return self.host in LOCAL_HOSTS
 
     @property
-    def is_everywhere(self) -> bool:
-        """Whether the server listens on every address: others reach what knows its callers, this machine all."""
-        return self.host in ALL_HOSTS
+    def listens_at(self) -> str:
+        """The address that is bound: the host's, or every one of its kind."""
+        if not self.open_endpoint:
+            return self.host
+        return "::" if ":" in self.host else "0.0.0.0"
 
     @property
     def address(self) -> str:
         """What people are told of where the server is; it answers its pages at its own address alone."""
-        host = "localhost" if self.is_everywhere else f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
 
     @property

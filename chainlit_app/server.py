@@ -35,9 +35,9 @@ MOST_COLLECTORS = 8
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; prints one line, the address, once a browser can open it.
 
-    Raises CannotGoOnError where the web chat could not be reached from this machine, or the port is taken.
+    Raises CannotGoOnError where others could reach the web chat, or the port is taken.
     """
-    if not (settings.is_local or settings.is_everywhere):
+    if not settings.is_local:
         raise CannotGoOnError("listen_there", host=settings.host)
     asyncio.run(_serve(settings))
 
@@ -159,13 +159,13 @@ def stopping(server: uvicorn.Server) -> Iterator[None]:
 
 @contextmanager
 def listen(settings: Settings) -> Iterator[socket.socket]:
-    """A socket on the settings' host and port. Raises CannotGoOnError(``use_port`` or ``take_port``)."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    """A socket where the settings want it. Raises CannotGoOnError(``use_port`` or ``take_port``)."""
+    family = socket.AF_INET6 if ":" in settings.listens_at else socket.AF_INET
     # Its protocol named, asyncio sends small pieces at once; else each may wait 40 ms for the one before (Nagle).
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((settings.host, settings.port))
+            listener.bind((settings.listens_at, settings.port))
         except PermissionError as error:
             raise CannotGoOnError("take_port", port=settings.port) from error
         except OSError as error:

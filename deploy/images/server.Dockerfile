@@ -35,4 +35,4 @@ ENV PATH=/app/.venv/bin:$PATH \
 WORKDIR /home/tunesmith
 USER 1000:1000
 EXPOSE 8000
-CMD ["tunesmith", "up", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["tunesmith", "up", "--open-endpoint", "--port", "8000"]

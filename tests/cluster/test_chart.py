@@ -52,7 +52,7 @@ VARIANTS: dict[str, dict[str, object]] = {
             "hubToken": {"name": "hub"},
         },
         "slack": {"admins": ["U0123456789"], "channels": ["C0123456789", "C9876543210"]},
-        "web": {"host": "0.0.0.0"},
+        "web": {"openEndpoint": True},
         "ingress": {
             "enabled": True,
             "className": "nginx",
@@ -267,10 +267,10 @@ def test_secrets_are_named_and_never_written() -> None:
 
 def test_an_ingress_to_a_server_that_listens_to_itself_is_refused() -> None:
     ingress = {"enabled": True, "host": "tune.example.org"}
-    with pytest.raises(ClusterError, match=r"see web\.host"):
+    with pytest.raises(ClusterError, match=r"see web\.openEndpoint"):
         charts.template("here", {"ingress": ingress})
     assert not [item for item in charts.template("here", {}) if item["kind"] in {"Service", "Ingress"}]
-    kinds = [item["kind"] for item in charts.template("here", {"ingress": ingress, "web": {"host": "0.0.0.0"}})]
+    kinds = [item["kind"] for item in charts.template("here", {"ingress": ingress, "web": {"openEndpoint": True}})]
     assert kinds.count("Service") == kinds.count("Ingress") == 1
 
 
@@ -329,9 +329,9 @@ def test_the_server_knows_the_address_that_people_are_told() -> None:
     ingress = {"enabled": True, "host": "tune.example.org"}
     assert told() == []
     assert told(web={"publicUrl": "https://example.org/tune"}) == ["https://example.org/tune"]
-    assert told(web={"host": "0.0.0.0"}, ingress=ingress) == ["http://tune.example.org"]
+    assert told(web={"openEndpoint": True}, ingress=ingress) == ["http://tune.example.org"]
     assert told(**VARIANTS["everything"]) == ["https://tune.example.org"]
-    own = {"host": "0.0.0.0", "publicUrl": "https://other.example.org"}
+    own = {"openEndpoint": True, "publicUrl": "https://other.example.org"}
     assert told(web=own, ingress=ingress) == ["https://other.example.org"]
     for wrong in ("tune.example.org", "https://example.org/?a=b", "https://ann:secret@example.org"):
         with pytest.raises(ClusterError, match="publicUrl"):

@@ -158,7 +158,14 @@ async def product(
         workspace = slack.add_workspace("Acme")
         person = workspace.add_user("Ann")
         settings: Settings = slack_settings(
-            slack, workspace, home, host="0.0.0.0", port=0, runs="kubernetes", serving="kubernetes", artifacts_root=root
+            slack,
+            workspace,
+            home,
+            open_endpoint=True,
+            port=0,
+            runs="kubernetes",
+            serving="kubernetes",
+            artifacts_root=root,
         )
         runs = stack.enter_context(closing(KubernetesRuns(place, root)))
         servers = stack.enter_context(closing(KubernetesVllm(place, root, secret=SECRET)))

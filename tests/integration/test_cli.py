@@ -23,11 +23,13 @@ def tunesmith(*arguments: str, home: Path, language: str = "en_US.UTF-8") -> sub
     )
 
 
-def test_the_server_listens_where_its_web_chat_can_be_reached(home: Path) -> None:
-    done = tunesmith("up", "--host", "192.0.2.1", home=home)
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])
+def test_a_web_chat_that_others_could_reach_is_refused(home: Path, host: str) -> None:
+    done = tunesmith("up", "--host", host, "--open-endpoint", home=home)
 
     assert done.returncode == 1
-    assert "192.0.2.1 would shut the web chat out" in done.stderr
+    assert f"{host} is not an address of this machine alone" in done.stderr
+    assert "--open-endpoint" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -48,6 +48,14 @@ def test_only_loopback_is_local(host: str, is_local: bool) -> None:
     assert read_settings(host=host).is_local is is_local
 
 
+@pytest.mark.parametrize(("host", "everywhere"), [("127.0.0.1", "0.0.0.0"), ("::1", "::")])
+def test_other_machines_are_let_in_where_that_is_asked_for(host: str, everywhere: str) -> None:
+    assert read_settings(host=host).listens_at == host
+    opened = read_settings(host=host, open_endpoint=True)
+    assert opened.listens_at == everywhere
+    assert opened.address == read_settings(host=host).address
+
+
 def test_a_relative_artifact_root_becomes_absolute_and_the_persons_home_is_known(tmp_path: Path) -> None:
     assert read_settings(artifacts_root="files").artifacts_root == tmp_path / "files"
     assert read_settings(artifacts_root="~/files").artifacts_root == tmp_path / "person" / "files"

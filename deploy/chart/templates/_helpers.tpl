@@ -54,10 +54,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.serving.enabled .Values.serving.podOverlay }}yes{{ end }}
 {{- end }}
 
-{{- define "tunesmith.isOpen" -}}
-{{- if ne .Values.web.host "127.0.0.1" }}yes{{ end }}
-{{- end }}
-
 {{- /* Where people reach it; empty: nobody said. */ -}}
 {{- define "tunesmith.publicUrl" -}}
 {{- if .Values.web.publicUrl }}
@@ -69,7 +65,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* How the kubelet asks: the server may listen on localhost alone. */ -}}
 {{- define "tunesmith.health" -}}
-{{- if include "tunesmith.isOpen" . -}}
+{{- if .Values.web.openEndpoint -}}
 httpGet:
   path: /health
   port: web
@@ -87,8 +83,8 @@ exec:
 {{- end }}
 
 {{- define "tunesmith.check" -}}
-{{- if and .Values.ingress.enabled (not (include "tunesmith.isOpen" .)) }}
-{{- fail "The Ingress would lead nowhere: the server listens on 127.0.0.1 of its pod alone; see web.host." }}
+{{- if and .Values.ingress.enabled (not .Values.web.openEndpoint) }}
+{{- fail "The Ingress would lead nowhere: the server listens on 127.0.0.1 of its pod alone; see web.openEndpoint." }}
 {{- end }}
 {{- $elsewhere := ne (include "tunesmith.trainingNamespace" .) .Release.Namespace }}
 {{- if and $elsewhere (not .Values.artifacts.bucket) (not .Values.training.claim) }}
