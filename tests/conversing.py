@@ -26,8 +26,8 @@ from storage.states import ModelKind
 from storage.store import Store
 from tests.databases import put_database
 from tests.fake_runs import FakeRuns
+from tests.planning import SMALL
 from tests.recording import RecordingFace, words
-from training.checkpoints import CheckpointFacts
 from training.machine import Machine
 from training.places import Cards, ClusterPlace
 
@@ -157,25 +157,7 @@ async def bench(
 async def add_base_model(store: Store, folder: Path, *, template: str = TEMPLATE) -> None:
     """A base model of the catalogue whose folder holds a small tokenizer; weights are not looked at."""
     write_tokenizer(folder, template=template)
-    facts = CheckpointFacts(
-        name=folder.name,
-        architecture="LlamaForCausalLM",
-        parameters=134_515_008,
-        context_tokens=8192,
-        hidden_size=576,
-        intermediate_size=1536,
-        layers=30,
-        vocabulary=49152,
-        has_tied_embeddings=True,
-        dtype="bfloat16",
-        size_bytes=269_030_016,
-        has_chat_template=True,
-        template_sha256="0" * 64,
-        stop_tokens=("<|im_end|>",),
-        licence="apache-2.0",
-        attention_heads=9,
-        key_value_heads=3,
-    )
+    facts = replace(SMALL, name=folder.name, attention_heads=9, key_value_heads=3)
     async with store.transaction() as session:
         session.add(Model(name=folder.name, kind=ModelKind.BASE, source=str(folder), facts=facts.to_json()))
 
