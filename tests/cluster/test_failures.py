@@ -101,7 +101,7 @@ def test_every_exit_code_of_a_pod_that_leaves_no_word(make_stage: Make) -> None:
 
 
 def test_an_image_that_is_nowhere(make_stage: Make) -> None:
-    stage = make_stage(image="localhost/nowhere:7", image_minutes=0.1)
+    stage = make_stage(image="localhost/nowhere:7", image_minutes=0.25)
     attempt = stage.make("image")
     stage.backend.submit(attempt)
     waiting = stage.wait(attempt.id, waits_for("image")).waiting
@@ -114,7 +114,7 @@ def test_an_image_that_is_nowhere(make_stage: Make) -> None:
 
 
 def test_no_place_in_the_cluster_waits_and_then_fails(make_stage: Make, cluster: Cluster) -> None:
-    stage = make_stage(pending_minutes=0.1)
+    stage = make_stage(pending_minutes=0.25)
     attempt = stage.make("crowded", gpus_per_node=2)
     stage.backend.submit(attempt)
     waiting = stage.wait(attempt.id, waits_for("place_gpu")).waiting
