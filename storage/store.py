@@ -115,6 +115,10 @@ def _begin_sqlite(connection: Any) -> None:
 
 
 def _configure_postgresql(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # Imported where it is needed: most have SQLite.
+    from storage.postgresql_text import WithoutNul
+
+    connection.driver_connection.adapters.register_dumper(str, WithoutNul)
     cursor = connection.cursor()
     cursor.execute(_POSTGRESQL_SETTINGS)
     cursor.close()

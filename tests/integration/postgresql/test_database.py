@@ -60,6 +60,18 @@ async def test_every_revision_comes_to_what_the_models_say_and_keeps_its_rows(
     assert server.execute("SELECT name FROM users", database=name) == [("local",)]
 
 
+async def test_a_character_that_postgresql_cannot_keep_is_left_out(url: str) -> None:
+    store = Store(url)
+    async with store.transaction() as session:
+        thread, _ = await open_thread(session, face="web", key="t\0", user_name="Ann\0", language="en")
+        said = {"kind": "said", "markdown": "one\0two 你好"}
+        await put_message(session, thread, role=Role.USER, body=said)
+    async with store.reading() as session:
+        assert (await session.scalars(select(User.name).where(User.name == "An\0n"))).all() == ["Ann"]
+        assert (await session.scalars(select(Message.body))).all() == [said], "JSON writes it as an escape"
+    await store.close()
+
+
 def trouble(server: PostgresServer, kind: str) -> tuple[str, str]:
     """A URL that does not do, and what is said of it."""
     if kind == "password":
