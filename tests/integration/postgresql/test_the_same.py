@@ -21,6 +21,7 @@ from tests.integration.test_talking import (
     test_compare_asks_both,
     test_two_messages_in_a_thread_are_answered_one_after_the_other,
 )
+from tests.integration.web.test_server import test_what_was_said_is_there_after_a_kill
 from tests.unit.slack.test_inbox import (
     hand,
     inbox,
@@ -63,4 +64,5 @@ __all__ = [
     "test_two_messages_in_a_thread_are_answered_one_after_the_other",
     "test_what_cannot_be_done_now_is_done_later_and_holds_back_its_thread_alone",
     "test_what_could_not_be_kept_is_not_acknowledged",
+    "test_what_was_said_is_there_after_a_kill",
 ]
