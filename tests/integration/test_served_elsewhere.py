@@ -11,6 +11,7 @@ from storage.states import HostState, ServiceState, Wish
 from tests.conversing import PLACES, add_base_model, identity
 from tests.harness import harness
 from tests.living import Living
+from tests.planning import SMALL
 from training.places import ServingPlace
 
 GPU, CPU = (
@@ -35,7 +36,7 @@ async def test_a_run_is_served_where_it_was_trained_and_the_server_there_goes_on
     assert (host.place, host.base_model_id, service.state) == (CPU.name, run.base_model_id, ServiceState.READY)
     spec = life.servers.specs[host.id]
     assert (spec.place, spec.gpus, spec.context_tokens, spec.instances) == (CPU.name, 0, 8192, 1)
-    assert (spec.weights_bytes, spec.artifact) == (269_030_016, None)
+    assert (spec.weights_bytes, spec.artifact) == (SMALL.size_bytes, None)
     await life.house.say("Hello")
     assert life.answers()[-1].state == "complete"
     await life.loops.shut_down()
