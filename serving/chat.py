@@ -153,6 +153,9 @@ def _client(request: ChatRequest, connection: httpx.AsyncClient) -> "ChatOpenAI"
         timeout=httpx.Timeout(patience_s, connect=request.timeouts.connect_s),
         default_headers=dict(request.address.headers),
         stream_usage=False,
+        # We wait ourselves (`_chunks`). The library would by `asyncio.wait_for`, which in Python 3.11 swallows a cancel
+        # that comes together with a chunk: whoever pressed stop then would have been answered to the end.
+        stream_chunk_timeout=None,
         use_responses_api=False,
         openai_proxy="",
         http_async_client=connection,

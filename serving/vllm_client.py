@@ -2,7 +2,9 @@
 
 import ssl
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from threading import Lock
 
 import httpx
 
@@ -17,11 +19,19 @@ class VllmClient:
         self._timeout = httpx.Timeout(answer_s, connect=1)
         self._load_s = load_s
         self._clients: dict[ssl.SSLContext | None, httpx.Client] = {}
-        self._close = weakref.finalize(self, _close_all, self._clients)
+        self._lock = Lock()
+        self._under_way = 0
+        self._is_closed = False
+        weakref.finalize(self, _close_all, self._clients)
 
     def close(self) -> None:
-        """Close the connections; happens by itself when nobody holds the client any more."""
-        self._close()
+        """Close the connections, those of requests under way when the last of them has ended.
+
+        Happens by itself when nobody holds the client any more.
+        """
+        with self._lock:
+            self._is_closed = True
+            self._close_if_unused()
 
     def models(self, address: Address) -> frozenset[str]:
         """The names that requests can ask for. Raises ServerUnavailable, also where the engine has died."""
@@ -53,16 +63,29 @@ class VllmClient:
         headers = {"Authorization": f"Bearer {address.api_key}", **address.headers}
         timeout = httpx.Timeout(self._load_s, connect=1) if json else httpx.USE_CLIENT_DEFAULT
         try:
-            return self._client(address).request(
-                method, f"{address.base_url}{path}", headers=headers, json=json, timeout=timeout
-            )
+            with self._client(address) as client:
+                return client.request(method, f"{address.base_url}{path}", headers=headers, json=json, timeout=timeout)
         except httpx.TransportError as exc:
             raise ServerUnavailable("serving.unavailable") from exc
 
-    def _client(self, address: Address) -> httpx.Client:
-        if address.tls not in self._clients:
-            self._clients[address.tls] = httpx.Client(**connecting(address), timeout=self._timeout)
-        return self._clients[address.tls]
+    @contextmanager
+    def _client(self, address: Address) -> Iterator[httpx.Client]:
+        with self._lock:
+            self._under_way += 1
+            client = self._clients.get(address.tls)
+            if client is None:
+                client = self._clients[address.tls] = httpx.Client(**connecting(address), timeout=self._timeout)
+        try:
+            yield client
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        # Closed under a request that connects just now, httpx would forget that connection and leave it open.
+        if self._is_closed and not self._under_way:
+            _close_all(self._clients)
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
         if response.status_code != 200:
@@ -70,9 +93,9 @@ class VllmClient:
         return response
 
 
-def _close_all(clients: Mapping[ssl.SSLContext | None, httpx.Client]) -> None:
-    for client in clients.values():
-        client.close()
+def _close_all(clients: MutableMapping[ssl.SSLContext | None, httpx.Client]) -> None:
+    while clients:
+        clients.popitem()[1].close()
 
 
 def _error_text(response: httpx.Response) -> str:

@@ -87,6 +87,13 @@ async def test_cancelling_while_the_first_token_is_awaited_makes_the_server_stop
     await until_idle(vllm)
 
 
+async def test_the_client_library_has_no_patience_of_its_own(vllm: FakeVllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By ``asyncio.wait_for``, which in Python 3.11 swallows a cancel that comes together with a chunk."""
+    monkeypatch.setenv("LANGCHAIN_OPENAI_STREAM_CHUNK_TIMEOUT_S", "0.1")
+    vllm.first_token_s = 0.5
+    assert await answer(ask(vllm)) == "base heard: Hello"
+
+
 async def test_a_slow_first_token_is_given_up_and_the_server_stops(vllm: FakeVllm) -> None:
     vllm.first_token_s = 30
     with pytest.raises(ServerUnavailable) as caught:
