@@ -65,7 +65,7 @@ async def running_site(home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
             await serving
 
 
-async def eventually(is_so: Callable[[], object], *, seconds: float = 20) -> None:
+async def eventually(is_so: Callable[[], object], *, seconds: float = 60) -> None:
     """Wait until something holds."""
     for _ in range(round(seconds / 0.05)):
         if is_so():

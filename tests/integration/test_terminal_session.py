@@ -152,7 +152,7 @@ async def test_wait_waits_until_nothing_is_under_way(application: Application) -
     async with application.world.store.transaction() as session:
         await session.execute(update(Run).where(Run.id == run).values(state=RunState.CANCELLED))
 
-    assert await asyncio.wait_for(waiting, 5) == 0
+    assert await asyncio.wait_for(waiting, 60) == 0
 
 
 async def test_an_interrupt_ends_a_wait(application: Application) -> None:
@@ -164,7 +164,7 @@ async def test_an_interrupt_ends_a_wait(application: Application) -> None:
 
     terminal.session.interrupt()
 
-    assert await asyncio.wait_for(waiting, 5) == 0
+    assert await asyncio.wait_for(waiting, 60) == 0
 
 
 async def test_a_thread_that_is_gone_on_with_is_shown(application: Application) -> None:

@@ -164,22 +164,22 @@ class Delivery:
 
     async def _deliver(self, payload: Json, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        reason = ""
-        for attempt, pause_s in enumerate((0.0, *self.retry_pauses_s)):
+        if not await self._is_acknowledged(payload, 0, ""):
+            self.lost.append(payload)
+        elif self._slack.faults.happens(self._slack.faults.duplicates, "duplicate"):
+            await self._is_acknowledged(payload, 1, "timeout")
+
+    async def _is_acknowledged(self, payload: Json, first: int, reason: str) -> bool:
+        """Deliver an event again and again, as often as Slack does; ``first``: the number of the first attempt."""
+        for attempt, pause_s in enumerate((0.0, *self.retry_pauses_s), start=first):
             await asyncio.sleep(pause_s)
             try:
                 await self._attempt("events_api", payload, attempt, reason)
-                break
             except Unacknowledged as error:
                 reason = str(error)
-        else:
-            self.lost.append(payload)
-            return
-        if self._slack.faults.happens(self._slack.faults.duplicates, "duplicate"):
-            try:
-                await self._attempt("events_api", payload, 1, "timeout")
-            except Unacknowledged:
-                return
+            else:
+                return True
+        return False
 
     async def _attempt(self, kind: str, payload: Json, attempt: int, reason: str) -> Json:
         if self.url is None and not await self._slack.changes.until(self._listening, within_s=self.connection_wait_s):

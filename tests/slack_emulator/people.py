@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BUTTONS = frozenset({"button", "icon_button"})
 MENUS = frozenset({"static_select", "overflow", "radio_buttons", "checkboxes"})
 FEEDBACK = frozenset({"feedback_buttons"})
-HOME_SECONDS = 5.0
+HOME_SECONDS = 15.0
 
 
 @dataclass(kw_only=True, eq=False)

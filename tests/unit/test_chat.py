@@ -26,7 +26,7 @@ def ask(vllm: FakeVllm, text: str = "Hello", model: str = "base", **more: object
     return ChatRequest(address=vllm.address, model=model, messages=(HumanMessage(text),), **more)  # type: ignore[arg-type]
 
 
-async def until_idle(vllm: FakeVllm, seconds: float = 10) -> None:
+async def until_idle(vllm: FakeVllm, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while vllm.running:  # noqa: ASYNC110  the fake's counter is no event
             await asyncio.sleep(0.01)

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from tests.slack_emulator import OperationTimeout, Refused, SlackEmulator
 from tests.unit.slack.bolt_app import connected, new_app, web_client
 
-WITHIN_S = 5.0
+WITHIN_S = 60.0
 BUTTONS: list[dict[str, Any]] = [
     {"type": "section", "text": {"type": "mrkdwn", "text": "*Ready* &amp; waiting"}},
     {

@@ -19,7 +19,7 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 from tests.slack_emulator import Faults, OperationTimeout, SlackEmulator, signature
 from tests.unit.slack.bolt_app import connected, new_app, web_client
 
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 
 
 def hearing(app: AsyncApp) -> list[tuple[str, str]]:

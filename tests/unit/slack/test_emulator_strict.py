@@ -176,7 +176,7 @@ async def test_a_stream_expires(site: Site) -> None:
     root = await site.ann.post(site.ann.dm, "question")
     started = await site.client.chat_startStream(channel=site.ann.dm.id, thread_ts=root, markdown_text="Hel")
     message = site.ann.dm.messages[started["ts"]]
-    assert await site.slack.changes.until(lambda: not message.is_streaming, within_s=5)
+    assert await site.slack.changes.until(lambda: not message.is_streaming, within_s=60)
     answer = await refused(site.client.chat_appendStream(channel=site.ann.dm.id, ts=message.ts, markdown_text="lo"))
     assert answer["error"] == "message_not_in_streaming_state"
     await site.client.chat_update(channel=site.ann.dm.id, ts=message.ts, text="Hello")
@@ -222,7 +222,7 @@ async def test_a_picture_stands_in_a_message_only_when_slack_has_looked_at_it(si
     image = [{"type": "image", "alt_text": "curve", "slack_file": {"id": file}}]
     early = await refused(site.client.chat_postMessage(channel=site.general.id, text="t", blocks=image))
     assert early["error"] == "invalid_blocks"
-    assert await site.slack.changes.until(lambda: site.slack.files[file].mimetype, within_s=5)
+    assert await site.slack.changes.until(lambda: site.slack.files[file].mimetype, within_s=60)
     await site.client.chat_postMessage(channel=site.general.id, text="t", blocks=image)
     await site.client.files_delete(file=file)
     assert (await refused(site.client.files_info(file=file)))["error"] == "file_deleted"
