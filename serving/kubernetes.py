@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -33,7 +34,7 @@ from serving.manifest import (
 from serving.services import AdapterRef, AdapterRefused, Address, HostSpec, HostStatus, Replica, ServerUnavailable
 from serving.vllm_client import VllmClient
 from serving.vllm_command import Build, require_slot, vllm_rank
-from serving.vllm_log import telling_line_of
+from serving.vllm_log import awaited_telling_line
 from storage.artifact_errors import ArtifactError
 from storage.files import ArtifactFiles
 from storage.states import HostState
@@ -53,6 +54,8 @@ ASK_AGAIN_S = 15.0
 KILLED = (137, 143)
 """The exit codes of a process that a signal ended: SIGKILL, SIGTERM."""
 LONGEST_REASON = 500
+LOG_PAUSES_S = (0.2, 0.3, 0.5)
+"""Between looks at the log of a container that has just ended: the node may still be writing it."""
 LOG_LINES = 400
 """Of a container that ended: its last error is among them."""
 
@@ -274,23 +277,24 @@ class KubernetesVllm:
         if how.get("reason") == "OOMKilled":
             return "out_of_memory"
         id_ = how.get("containerID", "")
-        if id_ not in self._reasons:
-            self._reasons[id_] = self._telling_line(pod, container)
         code = how.get("exitCode", 0)
+        if id_ not in self._reasons:
+            # Who was killed had no time for last words.
+            self._reasons[id_] = self._telling_line(pod, container, () if code in KILLED else LOG_PAUSES_S)
         words = " ".join(str(how.get("message") or f"exit code {code}").split())
         return self._reasons[id_] or ("killed" if code in KILLED else f"{container}: {words}"[:LONGEST_REASON])
 
-    def _telling_line(self, pod: Json, container: str) -> str | None:
+    def _telling_line(self, pod: Json, container: str, pauses_s: Iterable[float]) -> str | None:
         path = self.cluster.path("v1", "pods", pod["metadata"]["name"], "log")
         statuses = [*pod["status"].get("initContainerStatuses", []), *pod["status"].get("containerStatuses", [])]
         is_over = any(each["name"] == container and "terminated" in each["state"] for each in statuses)
         try:
             before = {} if is_over else {"previous": "true"}
-            text = self.cluster.text(path, container=container, tailLines=LOG_LINES, **before)
+            read = partial(self.cluster.text, path, container=container, tailLines=LOG_LINES, **before)
+            return awaited_telling_line(read, pauses_s)
         except ClusterError as error:
             log.info("host.no_log", pod=pod["metadata"]["name"], error=str(error))
             return None
-        return telling_line_of(text)
 
     # Adapters
 

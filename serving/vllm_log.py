@@ -1,6 +1,8 @@
 """What went wrong, in vLLM's own words: the one line of its log that tells."""
 
 import re
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _TAIL_BYTES = 200_000
@@ -25,6 +27,15 @@ def telling_line(log: Path) -> str | None:
 def telling_line_of(text: str) -> str | None:
     """The same of a log's text."""
     return _telling([_PREFIX.sub("", line).rstrip() for line in text.splitlines()])
+
+
+def awaited_telling_line(read: Callable[[], str], pauses_s: Iterable[float]) -> str | None:
+    """The same of a log that is read again after each pause: last words may reach it after their program's end."""
+    for pause_s in (0.0, *pauses_s):
+        time.sleep(pause_s)
+        if found := telling_line_of(read()):
+            return found
+    return None
 
 
 def _telling(lines: list[str]) -> str | None:

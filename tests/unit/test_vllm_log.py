@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.vllm_log import telling_line
+from serving.vllm_log import awaited_telling_line, telling_line
 
 TOO_LONG = """
   File "/x/pydantic/_internal/_dataclasses.py", line 121, in __init__
@@ -65,3 +65,10 @@ def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
     assert line is not None
     assert line.startswith("new yyy")
     assert len(line) == 300
+
+
+def test_last_words_that_reach_the_log_late_are_waited_for() -> None:
+    refused = "api_server.py: error: argument --max-model-len: invalid int value: 'many'\n"
+    states = iter(["", "usage: api_server.py [options]\n", f"usage: api_server.py [options]\n{refused}"])
+    assert "invalid int value: 'many'" in (awaited_telling_line(lambda: next(states), (0.01, 0.01, 0.01)) or "")
+    assert awaited_telling_line(lambda: "", (0.01,)) is None
