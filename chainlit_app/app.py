@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+from weakref import WeakValueDictionary
 
 import chainlit as cl
 import structlog
@@ -50,6 +51,8 @@ class WebApp:
         self._face = face
         self._data_layer = DataLayer(application.world.store)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._orders: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """A thread's key -> the lock of what is said there."""
 
     def install(self) -> None:
         """Register everything with Chainlit, which keeps it in its module-wide configuration.
@@ -172,8 +175,12 @@ class WebApp:
         is_first = False
         try:
             with reaching():
-                is_first = not await self._data_layer.get_thread_author(turn.thread.key)
-            await self._application.assistant.handle(turn)
+                # What is said in one breath is handled in the order in which it was said.
+                async with self._order_in(turn.thread.key):
+                    is_first = not await self._data_layer.get_thread_author(turn.thread.key)
+                    taken = await self._application.assistant.take(turn)
+                if taken:
+                    await self._application.assistant.follow(taken)
         except DatabaseAway:
             log.warning("web.without_database", thread=turn.thread.key, turn_id=turn.event_id)
             await self._say(session, turn, "error.database")
@@ -216,6 +223,9 @@ class WebApp:
             messages = (await reading.scalars(query)).all()
         for message in messages:
             await self._face.send(session, drawing_of(message, session.thread_id))
+
+    def _order_in(self, thread_key: str) -> asyncio.Lock:
+        return self._orders.setdefault(thread_key, asyncio.Lock())
 
     def _begin(self, act: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(act)

@@ -35,11 +35,10 @@ async def reloaded(server: ServerProcess, thread_id: str) -> AsyncIterator[Page]
         yield page
 
 
-async def say_and_hear(page: Page, text: str) -> None:
-    """Say something, and wait for its one reply."""
-    before = len(page.messages)
+async def say_and_hear(page: Page, text: str, expected: str) -> None:
+    """Say something, and wait for the words of its reply."""
     await page.say(text)
-    await page.until(lambda: len(page.messages) == before + 2 and not page.is_loading)
+    await page.until(lambda: shows(page, expected) and not page.is_loading)
 
 
 def props(page: Page, name: str) -> list[dict[str, Any]]:
@@ -123,7 +122,7 @@ async def test_killed_in_the_middle_of_a_run_of_a_load_and_of_an_answer(server: 
     server.restart()
     async with reloaded(server, thread_id) as page:
         await page.until(lambda: props(page, "Comparison") and shows(page, "talking to"), seconds=LONG)
-        await say_and_hear(page, "/params max_tokens=800 temperature=1")
+        await say_and_hear(page, "/params max_tokens=800 temperature=1", "`max_tokens` = 800")
         await page.say("What is number 3?")
         await page.until(lambda: any("\n\n" in text for text in spoken(page)), seconds=LONG)
 
@@ -134,7 +133,7 @@ async def test_killed_in_the_middle_of_a_run_of_a_load_and_of_an_answer(server: 
         await page.until(lambda: [1 for card in props(page, "Answer") if card["state"] == "interrupted"], seconds=30)
         (answer,) = props(page, "Answer")
         assert answer["choices"][0]["say"] == "What is number 3?"
-        await say_and_hear(page, "/params max_tokens=20")
+        await say_and_hear(page, "/params max_tokens=20", "`max_tokens` = 20")
         await page.say("What is number 3?")
         await page.until(
             lambda: len([1 for m in page.messages.values() if m["name"] == "numbers-1"]) == 2, seconds=LONG

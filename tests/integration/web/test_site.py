@@ -11,10 +11,13 @@ import httpx
 import pytest
 import socketio
 from chainlit.session import ws_sessions_id
+from sqlalchemy import select
 
 from bot.commands import COMMANDS
 from bot.replies import Answer, Choice, Text
 from bot.turns import ThreadRef, Turn
+from storage.models import Message
+from storage.states import Role
 from tests.web_page import Page, open_page
 from tests.web_site import Web
 
@@ -151,6 +154,17 @@ async def test_an_answer_grows_in_place_and_a_late_page_gets_it_whole(web: Web) 
                 assert not page.is_loading
 
 
+async def test_what_is_said_in_one_breath_is_handled_in_its_order(web: Web) -> None:
+    lines = [f"word {number}" for number in range(20)]
+    async with open_page(web.address) as page:
+        for line in lines:
+            await page.say(line)
+        await page.until(lambda: len(page.messages) == 2 * len(lines))
+    async with web.application.world.store.reading() as session:
+        said = await session.scalars(select(Message).where(Message.role == Role.USER).order_by(Message.position))
+        assert [message.body["text"] for message in said] == lines
+
+
 async def test_nobody_looks(web: Web) -> None:
     shown_as = await web.face.show(
         ThreadRef(face="web", key=str(uuid4())), Text(markdown="hello"), message_id="m", shown_as=None
@@ -159,10 +173,10 @@ async def test_nobody_looks(web: Web) -> None:
 
 
 async def test_a_bug_is_said_plainly_and_its_words_are_not_shown(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def handle(_: Turn) -> bool:
+    async def take(_: Turn) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(web.application.assistant, "handle", handle)
+    monkeypatch.setattr(web.application.assistant, "take", take)
     async with open_page(web.address) as page:
         await page.say("hello")
         await page.until(lambda: len(page.messages) == 2 and not page.is_loading)
