@@ -105,6 +105,8 @@ async def open_page(address: str, *, thread_id: str = "", language: str = "en-US
             headers={"cookie": cookies, "origin": address, "accept-language": language},
             auth={"sessionId": page.session_id, "clientType": "webapp", "threadId": thread_id},
             transports=["websocket"],
+            # As patient as a browser; a server that has just begun beside a busy model server wants more than a second.
+            wait_timeout=20,
         )
         try:
             await socket.emit("connection_successful")
