@@ -213,11 +213,16 @@ class Cluster:
                 raise
             raise Unreachable(type(error).__name__) from error
         finally:
-            answer.release_conn()
+            # In this order: the connection of a watch that was left half-way is not used again.
             answer.close()
+            answer.release_conn()
 
     def _send(self, method: str, path: str, **given: Any) -> Json:
-        body: Json = json.loads(self._request(method, path, **given))
+        try:
+            body: Json = json.loads(self._request(method, path, **given))
+        except ValueError as error:
+            # Something before the API server, such as a page to log in at.
+            raise Unreachable("the answer is no JSON") from error
         return body
 
     def _request(self, method: str, path: str, **given: Any) -> bytes:
@@ -252,8 +257,7 @@ class Cluster:
             # The HTTP library's own errors: no route, refused, broken off, a certificate that is none.
             raise Unreachable(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
         if not 200 <= answer.status <= 299:
-            answer.read()
-            raise _error_of(answer.status, answer.data)
+            raise _error_of(answer.status, _read(answer.response))
         return answer.response
 
 
@@ -329,8 +333,8 @@ def error_kind(status: int) -> type[ClusterError]:
     return _ERRORS.get(status, Unreachable)
 
 
-def _error_of(status: int, data: bytes | None) -> ClusterError:
+def _error_of(status: int, data: bytes) -> ClusterError:
     message = f"HTTP {status}"
     with suppress(ValueError, TypeError, AttributeError):
-        message = str(json.loads(data or b"")["message"])
+        message = str(json.loads(data)["message"])
     return error_kind(status)(" ".join(message.split())[:500])

@@ -72,11 +72,9 @@ class Post:
             await session.execute(update(Outbox).values(not_before=now()))
         await self.delivery.deliver_due()
 
-    async def emptied(self) -> None:
-        """Wait until nothing waits to be shown."""
-        async with asyncio.timeout(20):
-            while await self.waiting():  # noqa: ASYNC110  the outbox wakes nobody
-                await asyncio.sleep(0.01)
+    async def settled(self) -> None:
+        """Wait until every showing has ended, and what came of it is written down."""
+        await until(lambda: len(asyncio.all_tasks()) == 1)
 
     async def waiting(self) -> int:
         async with self.store.reading() as session:
@@ -109,6 +107,7 @@ async def test_a_message_that_waits_holds_back_those_after_it(post: Post) -> Non
     await post.say("elsewhere", thread="two")
     # Which of two threads is first nobody promises.
     await until(lambda: sorted(post.face.shown) == ["a", "elsewhere"])
+    await post.settled()
     post.face.trouble.clear()
     await post.again()
     await until(lambda: post.face.shown[2:] == ["b", "c", "d"])
@@ -122,10 +121,12 @@ async def test_a_state_that_must_wait_holds_back_nothing(post: Post) -> None:
     await post.say("card 2", key="card")
     await post.say("after")
     await until(lambda: post.face.shown == ["card 1", "after"])
+    await post.settled()
     post.face.trouble.clear()
     await post.say("card 3", key="card")
     await until(lambda: post.face.shown == ["card 1", "after", "card 3"])
-    await post.emptied()
+    await post.settled()
+    assert await post.waiting() == 0
 
 
 async def test_a_message_that_breaks_the_face_holds_back_nothing(post: Post) -> None:
@@ -133,6 +134,7 @@ async def test_a_message_that_breaks_the_face_holds_back_nothing(post: Post) -> 
     post.face.trouble["b"] = ValueError("a bug of the face")
     await post.say("a", "b", "c")
     await until(lambda: post.face.shown == ["a", "c"])
+    await post.settled()
     assert await post.waiting() == 1
 
 
@@ -141,7 +143,8 @@ async def test_what_can_never_be_shown_is_forgotten(post: Post) -> None:
     post.face.trouble["a"] = NeverShown("the channel is gone")
     await post.say("a", "b")
     await until(lambda: post.face.shown == ["b"])
-    await post.emptied()
+    await post.settled()
+    assert await post.waiting() == 0
 
 
 async def test_many_threads_are_shown_side_by_side(post: Post) -> None:

@@ -1,0 +1,118 @@
+"""What an API server, or something before it, may answer: each becomes an error of ours that says so."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.cluster import Cluster, ClusterError, Forbidden, Unreachable
+from training.places import ClusterPlace
+
+EVENT = json.dumps({"type": "ADDED", "object": {"metadata": {"name": "one", "resourceVersion": "1"}}})
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers by the path; counts its connections."""
+
+    protocol_version = "HTTP/1.1"
+    connections = 0
+
+    def setup(self) -> None:
+        super().setup()
+        type(self).connections += 1
+
+    def do_GET(self) -> None:
+        match self.path.partition("?")[0]:
+            case "/ok":
+                self._answer(200, b'{"kind": "Thing"}')
+            case "/page":
+                self._answer(200, b"<html>Log in</html>")
+            case "/forbidden":
+                self._answer(403, b'{"message": "things are\\nforbidden"}')
+            case "/bare":
+                self._answer(503, b"upstream connect error")
+            case "/broken":
+                self._answer(403, b'{"message": "thi', length=1000)
+                self.close_connection = True
+            case "/watch":
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(f"{len(EVENT) + 1:x}\r\n{EVENT}\n\r\n".encode())
+                self.wfile.flush()
+                self.rfile.read(1)  # silent until the other side goes
+                self.close_connection = True
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+    def _answer(self, status: int, body: bytes, *, length: int | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length or len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+
+@contextmanager
+def answering() -> Iterator[tuple[str, type[Answers]]]:
+    handler = type("Counted", (Answers,), {})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", handler
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[tuple[Cluster, type[Answers]]]:
+    with answering() as (url, handler):
+        config = {
+            "clusters": [{"name": "it", "cluster": {"server": url}}],
+            "users": [{"name": "me", "user": {"token": "none"}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
+            "current-context": "it",
+        }
+        (tmp_path / "kubeconfig").write_text(json.dumps(config))
+        place = ClusterPlace(name="it", kubeconfig=tmp_path / "kubeconfig", image="trainer:1")
+        with closing(Cluster(place)) as cluster:
+            yield cluster, handler
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "message"),
+    [
+        ("/page", Unreachable, "the answer is no JSON"),
+        ("/forbidden", Forbidden, "things are forbidden"),
+        ("/bare", Unreachable, "HTTP 503"),
+        ("/broken", Unreachable, "ProtocolError"),
+    ],
+)
+def test_a_bad_answer_says_what_it_is(
+    api: tuple[Cluster, type[Answers]], path: str, kind: type[ClusterError], message: str
+) -> None:
+    cluster, _ = api
+    with pytest.raises(kind) as raised:
+        cluster.get(path)
+    assert str(raised.value) == message
+    assert cluster.get("/ok") == {"kind": "Thing"}
+
+
+def test_the_connection_of_a_watch_that_is_left_is_not_used_again(api: tuple[Cluster, type[Answers]]) -> None:
+    cluster, handler = api
+    cluster.get("/ok")
+    cluster.get("/ok")
+    assert handler.connections == 1, "what was read whole leaves its connection for the next"
+    events = cluster.watch("/watch", labels="", version="0", on_open=lambda _: None)
+    assert next(events)["type"] == "ADDED"
+    events.close()  # type: ignore[attr-defined]
+    assert cluster.get("/ok") == {"kind": "Thing"}
+    assert handler.connections == 2
