@@ -7,6 +7,9 @@ PROJECT=$(pwd -P)
 UV=$PROJECT/.uv/bin/uv
 BUNDLED_MODEL=smollm2-135m-instruct
 
+# An environment of ours keeps its bytecode: to compile what a training imports takes ten seconds at each start.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '%s\n' "$*"; }
 
 # Say one sentence and end.
