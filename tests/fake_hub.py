@@ -13,6 +13,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+LONGEST_TEST_S = 900
+"""So long connections are kept: one that ends just when it is used again would be an error."""
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -20,7 +22,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def fake_hub(models: Mapping[str, Path]) -> Iterator[str]:
     """Serve these models (``organisation/name`` -> folder); yields the hub's address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        settings = uvicorn.Config(_app(models), log_level="critical", lifespan="off", ws="none")
+        settings = uvicorn.Config(
+            _app(models), log_level="critical", lifespan="off", ws="none", timeout_keep_alive=LONGEST_TEST_S
+        )
         server = uvicorn.Server(settings)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
@@ -30,7 +34,7 @@ def fake_hub(models: Mapping[str, Path]) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = server.force_exit = True
-            thread.join(10)
+            thread.join()
 
 
 def _app(models: Mapping[str, Path]) -> FastAPI:

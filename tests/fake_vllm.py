@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from serving.services import AdapterRef, AdapterRefused, Address, HostSpec, HostStatus, Replica, ServerUnavailable
 from serving.vllm_client import VllmClient
-from serving.vllm_command import vllm_rank
+from serving.vllm_command import KEEP_ALIVE_S, vllm_rank
 from storage.states import HostState
 from training.adapters import AdapterProblem, check_adapter
 from training.conversation import ChatMessage, ChatRole
@@ -31,8 +31,13 @@ Answer = Callable[[str, list[dict[str, str]]], str]
 """(model, messages) -> what it says; one word is one token."""
 
 
+AT_LENGTH = "Say it again and again."
+"""What is answered until ``max_tokens`` ends it: an answer that goes on while something is looked at."""
+
+
 def echo(model: str, messages: list[dict[str, str]]) -> str:
-    return f"{model} heard: {messages[-1]['content']}"
+    heard = f"{model} heard: {messages[-1]['content']}"
+    return " ".join([heard] * 500) if heard.endswith(AT_LENGTH) else heard
 
 
 @dataclass
@@ -79,7 +84,12 @@ class FakeVllm:
         self._socket = socket.create_server((self.host, self.port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as vLLM's loop does
         settings = uvicorn.Config(
-            _guarded(self), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
+            _guarded(self),
+            log_level="critical",
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)

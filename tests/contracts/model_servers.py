@@ -25,6 +25,7 @@ from serving.services import (
 )
 from storage.states import HostState
 from tests.adapter_files import adapter_shapes, make_adapter
+from tests.fake_vllm import AT_LENGTH
 
 
 @dataclass(kw_only=True)
@@ -105,7 +106,7 @@ class Case:
 def running_requests(address: Address) -> float:
     url, verify = f"{address.base_url}/metrics", address.tls or False
     credentials = {"Authorization": f"Bearer {address.api_key}", **address.headers}
-    metrics = httpx.get(url, headers=credentials, verify=verify, trust_env=False).text.splitlines()
+    metrics = httpx.get(url, headers=credentials, verify=verify, trust_env=False, timeout=60).text.splitlines()
     return sum(float(line.split()[-1]) for line in metrics if line.startswith("vllm:num_requests_running"))
 
 
@@ -203,11 +204,11 @@ class ModelServerContract:
 
     async def test_closing_an_answer_makes_the_host_stop_it(self, case: Case) -> None:
         address = case.ready()
-        request = case.ask(case.spec.base_name, "word " * 40, max_tokens=400)
+        request = case.ask(case.spec.base_name, AT_LENGTH, max_tokens=400)
         async with aclosing(stream_answer(request)) as stream:
             await anext(stream)
             assert running_requests(address) == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while running_requests(address):  # noqa: ASYNC110  vLLM tells it by polling only
                 await asyncio.sleep(0.05)
 

@@ -1,6 +1,7 @@
 """Answers over loopback HTTP, from a server that behaves like vLLM."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from langchain_core.messages import HumanMessage
 from serving.chat import ChatRequest, Timeouts, answer, ends_by_itself, stream_answer
 from serving.services import AdapterMissing, Address, ChatRefused, ChatTooLong, ServerUnavailable
 from tests.fake_vllm import FakeVllm
+from tests.living import until
 
 
 @pytest.fixture
@@ -26,10 +28,8 @@ def ask(vllm: FakeVllm, text: str = "Hello", model: str = "base", **more: object
     return ChatRequest(address=vllm.address, model=model, messages=(HumanMessage(text),), **more)  # type: ignore[arg-type]
 
 
-async def until_idle(vllm: FakeVllm, seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while vllm.running:  # noqa: ASYNC110  the fake's counter is no event
-            await asyncio.sleep(0.01)
+async def until_idle(vllm: FakeVllm) -> None:
+    await until(lambda: vllm.running == 0)
 
 
 async def test_an_answer_comes_in_pieces_and_says_how_it_ended(vllm: FakeVllm) -> None:
@@ -67,20 +67,17 @@ async def test_sampling_and_messages_reach_the_server_as_they_are(vllm: FakeVllm
 
 
 async def test_closing_the_stream_makes_the_server_stop(vllm: FakeVllm) -> None:
-    vllm.answer = lambda *_: "word " * 2000
-    vllm.between_tokens_s = 0.01
+    vllm.between_tokens_s = 900
     async with aclosing(stream_answer(ask(vllm))) as stream:
-        assert await anext(stream) == "word"
+        assert await anext(stream) == "base"
         assert vllm.running == 1
     await until_idle(vllm)
 
 
 async def test_cancelling_while_the_first_token_is_awaited_makes_the_server_stop(vllm: FakeVllm) -> None:
-    vllm.first_token_s = 30
+    vllm.first_token_s = 900
     task = asyncio.create_task(answer(ask(vllm)))
-    async with asyncio.timeout(30):
-        while not vllm.running:  # noqa: ASYNC110  the fake's counter is no event
-            await asyncio.sleep(0.01)
+    await until(lambda: vllm.running > 0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -95,7 +92,7 @@ async def test_the_client_library_has_no_patience_of_its_own(vllm: FakeVllm, mon
 
 
 async def test_a_slow_first_token_is_given_up_and_the_server_stops(vllm: FakeVllm) -> None:
-    vllm.first_token_s = 30
+    vllm.first_token_s = 900
     with pytest.raises(ServerUnavailable) as caught:
         await answer(ask(vllm, timeouts=Timeouts(first_token_s=0.2)))
     assert (caught.value.code, caught.value.params) == ("serving.slow", {"seconds": 0.2})
@@ -103,7 +100,7 @@ async def test_a_slow_first_token_is_given_up_and_the_server_stops(vllm: FakeVll
 
 
 async def test_silence_in_the_middle_is_given_up(vllm: FakeVllm) -> None:
-    vllm.between_tokens_s = 30
+    vllm.between_tokens_s = 900
     stream = stream_answer(ask(vllm, timeouts=Timeouts(between_tokens_s=0.2)))
     assert await anext(stream) == "base"
     with pytest.raises(ServerUnavailable):
@@ -123,10 +120,12 @@ async def test_a_question_beyond_the_context_is_too_long_in_numbers(vllm: FakeVl
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    with FakeVllm() as gone:
-        request = ask(gone)
-    with pytest.raises(ServerUnavailable):
-        await answer(request)
+    with socket.socket() as nobody:
+        # Taken, so that no other process gets it, and not listened at.
+        nobody.bind(("127.0.0.1", 0))
+        address = Address(base_url=f"http://127.0.0.1:{nobody.getsockname()[1]}", api_key="none")
+        with pytest.raises(ServerUnavailable):
+            await answer(ChatRequest(address=address, model="base", messages=(HumanMessage("Hello"),)))
 
 
 async def test_another_key_is_unavailable(vllm: FakeVllm) -> None:
@@ -168,13 +167,16 @@ async def test_a_key_is_never_shown() -> None:
 
 def test_an_idle_server_has_not_imported_the_client() -> None:
     code = "import serving.chat, sys; print('openai' in sys.modules, 'langchain_openai' in sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300)
     assert said.stdout.split() == ["False", "False"]
 
 
 async def test_what_we_add_before_the_first_token_is_small(vllm: FakeVllm) -> None:
     await answer(ask(vllm))
-    started = time.perf_counter()
-    async with aclosing(stream_answer(ask(vllm))) as stream:
-        await anext(stream)
-    assert time.perf_counter() - started < 0.5
+    waits_s = []
+    for _ in range(10):
+        started = time.perf_counter()
+        async with aclosing(stream_answer(ask(vllm))) as stream:
+            await anext(stream)
+        waits_s.append(time.perf_counter() - started)
+    assert min(waits_s) < 0.5, "the others may have waited for the machine"

@@ -25,6 +25,6 @@ class TestFakeModelServer(ModelServerContract):
             processes=lambda: len(server.hosts),
             again=lambda: server,
             folder=folder,
-            start_s=5,
+            start_s=60,
         )
         server.close()

@@ -121,6 +121,6 @@ def test_its_text_stands_alone(tmp_path: Path) -> None:
     # -S: without the packages of this environment.
     code = f"import sys; sys.path.insert(0, sys.argv[1]); from {module} import {name}; print(callable({name}))"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, tmp_path], capture_output=True, text=True, timeout=60
+        [sys.executable, "-I", "-S", "-c", code, tmp_path], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr

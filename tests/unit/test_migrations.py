@@ -35,12 +35,12 @@ async def test_upgrade_makes_what_the_models_say(url: str) -> None:
 
 async def test_upgrade_again_changes_nothing(url: str, tmp_path: Path) -> None:
     await migrations.upgrade(url)
-    with sqlite3.connect(tmp_path / "tunesmith.db") as database:
+    with closing(sqlite3.connect(tmp_path / "tunesmith.db")) as database, database:
         database.execute("insert into users values ('1', 'local', '{}', '2026-01-01')")
 
     await migrations.upgrade(url)
 
-    with sqlite3.connect(tmp_path / "tunesmith.db") as database:
+    with closing(sqlite3.connect(tmp_path / "tunesmith.db")) as database:
         assert database.execute("select name from users").fetchall() == [("local",)]
 
 

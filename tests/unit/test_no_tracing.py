@@ -49,7 +49,7 @@ def test_no_trace_and_no_proxy_hears_of_a_conversation() -> None:
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         server.shutdown()
     assert said.stdout.split("\n")[0] == "base heard: Hello"

@@ -33,7 +33,7 @@ class TestSeveralServers(ModelServerContract):
             processes=lambda: len(here.hosts) + len(there.hosts),
             again=join,
             folder=folder,
-            start_s=5,
+            start_s=60,
         )
         here.close()
         there.close()

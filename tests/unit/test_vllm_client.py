@@ -33,7 +33,7 @@ def test_threads_that_ask_first_together_leave_nothing_open(vllm: FakeVllm, monk
         return connecting(address)
 
     monkeypatch.setattr(vllm_client, "connecting", slowly)
-    client = VllmClient()
+    client = VllmClient(answer_s=60)
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(lambda _: client.models(vllm.address), range(8))) == {frozenset({"base"})}
     assert connections_to(vllm.address)
@@ -58,7 +58,7 @@ def test_a_request_that_is_under_way_ends_and_closes_its_connection() -> None:
 
 
 def test_who_asks_after_the_end_is_answered_and_leaves_nothing_open(vllm: FakeVllm) -> None:
-    client = VllmClient()
+    client = VllmClient(answer_s=60)
     client.close()
     assert client.models(vllm.address) == {"base"}
     assert connections_to(vllm.address) == 0
