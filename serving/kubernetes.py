@@ -176,7 +176,7 @@ class KubernetesVllm:
         """Delete the Deployment and all that it owns. Raises ServerUnavailable."""
         self._specs.pop(host, None)
         try:
-            self.cluster.delete(self._path(host))
+            self._deployments.delete(object_name(host))
             for plural, group in GROUPS.items():
                 name = secret_name(host, self._key(host)) if plural == "secrets" else object_name(host)
                 self.cluster.delete(self.cluster.path(group, plural, name))

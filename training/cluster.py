@@ -19,7 +19,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -172,13 +172,19 @@ class Cluster:
         """Merge a change into an object (JSON merge patch). Raises Missing, ClusterError."""
         return self._send("PATCH", path, body=body, content_type="application/merge-patch+json")
 
-    def delete(self, path: str, *, grace_s: int | None = None) -> None:
-        """Delete an object and what it owns; one that is not there is no error. Raises ClusterError."""
+    def delete(self, path: str, *, grace_s: int | None = None) -> str | None:
+        """Delete an object and what it owns; one that is not there is no error. Raises ClusterError.
+
+        Returns the uid of what is gone at once; None where the server does not say so: it may take its time.
+        """
         options: Json = {"propagationPolicy": "Background"}
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
-        with suppress(Missing):
-            self._send("DELETE", path, body=options)
+        try:
+            answer = self._send("DELETE", path, body=options)
+        except Missing:
+            return None
+        return answer.get("details", {}).get("uid") if answer.get("kind") == "Status" else None
 
     def apply(self, path: str, body: Json) -> Json:
         """Create an object, or make it what ``body`` says (server-side apply); returns it as the server has it.
@@ -197,7 +203,9 @@ class Cluster:
             self._tls = _tls(settings)
         return Entrance(url=url, authorization=str(token) if token else None, tls=self._tls)
 
-    def watch(self, path: str, *, labels: str, version: str, on_open: Callable[[Any], None]) -> Iterator[Json]:
+    def watch(
+        self, path: str, *, labels: str, version: str, on_open: Callable[[Any], None]
+    ) -> Generator[Json, None, None]:
         """The changes after ``version``, as they come, for a minute. Raises Gone, ClusterError.
 
         ``on_open`` is given the open answer: shutting it down ends the waiting.

@@ -184,12 +184,12 @@ class KubernetesRuns:
     def _take_back(self, attempt: AttemptId) -> None:
         """A Job whose Service was refused would wait for ever."""
         try:
-            self.cluster.delete(self._job_path(attempt))
+            self._jobs.delete(job_name(attempt))
         except ClusterError as error:
             raise BackendUnavailable(str(error)) from error
 
     def _delete_job(self, attempt: AttemptId, *, grace_s: int) -> None:
-        self.cluster.delete(self._job_path(attempt))
+        self._jobs.delete(job_name(attempt))
         for name, pod in self._pods.objects().items():
             if attempt_of(pod["metadata"]["labels"]) == attempt:
                 self.cluster.delete(self.cluster.path("v1", "pods", name), grace_s=grace_s)

@@ -1,7 +1,7 @@
 """What is watched of an API server: all objects of a kind, kept up to date by one open request."""
 
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import structlog
@@ -54,6 +54,10 @@ class Watched:
         self._path = path
         self._labels = labels
         self._objects: dict[str, Json] = {}
+        self._put: set[str] = set()
+        """Names of what was put in since a list was last asked for."""
+        self._gone: set[str] = set()
+        """Uids of what we deleted, as long as the server may still say something of it."""
         self._lock = threading.Lock()
         self._answered = threading.Event()
         self._trouble: ClusterError | None = None
@@ -72,10 +76,20 @@ class Watched:
 
     def put(self, thing: Json) -> None:
         """Take in what a request of ours has just made: the next look must not miss it."""
+        name = thing["metadata"]["name"]
         with self._lock:
-            known = self._objects.get(thing["metadata"]["name"])
-            if known is None or _version(known) < _version(thing):
-                self._objects[thing["metadata"]["name"]] = thing
+            self._put.add(name)
+            if not _is_late(thing, self._objects.get(name)):
+                self._objects[name] = thing
+
+    def delete(self, name: str) -> None:
+        """Delete one, and what it owns: the next look must not find it. Raises ClusterError."""
+        uid = self._cluster.delete(f"{self._path}/{name}")
+        with self._lock:
+            if uid is not None:
+                self._gone.add(uid)
+            if name in self._objects and _uid(self._objects[name]) == uid:
+                del self._objects[name]
 
     def close(self) -> None:
         """End the watch."""
@@ -102,25 +116,57 @@ class Watched:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _list(self) -> str:
+        with self._lock:
+            self._put.clear()
+            gone = frozenset(self._gone)
         listed = self._cluster.get(self._path, labelSelector=self._labels)
         with self._lock:
-            self._objects = {item["metadata"]["name"]: item for item in listed["items"]}
+            # What was deleted before the server was asked is not in its list, nor in what it says later.
+            self._gone -= gone
+            found = {item["metadata"]["name"]: item for item in listed["items"] if _uid(item) not in self._gone}
+            # What was made since may be missing in it.
+            for name in self._put & self._objects.keys():
+                if not _is_late(self._objects[name], found.get(name)):
+                    found[name] = self._objects[name]
+            self._objects = found
         self._trouble = None
         self._answered.set()
         return str(listed["metadata"]["resourceVersion"])
 
     def _follow(self, version: str) -> str:
-        for event in self._cluster.watch(self._path, labels=self._labels, version=version, on_open=self._stop.ends):
-            thing = event["object"]
-            if event["type"] == "ERROR":
-                raise error_kind(thing.get("code", 0))(str(thing.get("message", "")))
-            version = str(thing["metadata"]["resourceVersion"])
-            with self._lock:
-                if event["type"] == "DELETED":
-                    self._objects.pop(thing["metadata"]["name"], None)
-                elif event["type"] != "BOOKMARK":
-                    self._objects[thing["metadata"]["name"]] = thing
+        watch = self._cluster.watch(self._path, labels=self._labels, version=version, on_open=self._stop.ends)
+        with closing(watch) as events:
+            for event in events:
+                thing = event["object"]
+                if event["type"] == "ERROR":
+                    raise error_kind(thing.get("code", 0))(str(thing.get("message", "")))
+                version = str(thing["metadata"]["resourceVersion"])
+                if event["type"] != "BOOKMARK":
+                    self._take_in(thing, is_deleted=event["type"] == "DELETED")
         return version
+
+    def _take_in(self, thing: Json, *, is_deleted: bool) -> None:
+        """What the server says of an object: a request of ours may have been told more, and sooner."""
+        name, uid = thing["metadata"]["name"], _uid(thing)
+        with self._lock:
+            is_old = uid in self._gone or _is_late(thing, self._objects.get(name))
+            if is_deleted:
+                self._gone.discard(uid)
+            if is_old:
+                return
+            if is_deleted:
+                self._objects.pop(name, None)
+            else:
+                self._objects[name] = thing
+
+
+def _uid(thing: Json) -> str:
+    return str(thing["metadata"].get("uid", ""))
+
+
+def _is_late(thing: Json, known: Json | None) -> bool:
+    """Whether more is known already: of the same object, or of another one that has its name by now."""
+    return known is not None and _version(thing) < _version(known)
 
 
 def _version(thing: Json) -> int:

@@ -113,6 +113,6 @@ def test_the_connection_of_a_watch_that_is_left_is_not_used_again(api: tuple[Clu
     assert handler.connections == 1, "what was read whole leaves its connection for the next"
     events = cluster.watch("/watch", labels="", version="0", on_open=lambda _: None)
     assert next(events)["type"] == "ADDED"
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert cluster.get("/ok") == {"kind": "Thing"}
     assert handler.connections == 2
