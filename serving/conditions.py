@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from serving.manifest import CONTAINER, SPEC_LABEL, WEIGHTS
 from training.cluster import Json, since
 from training.places import ClusterPlace
+from training.verdicts import is_for_quota
 
 _IMAGE_TROUBLES = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull"})
 _HOPELESS = "InvalidImageName"
@@ -113,7 +114,7 @@ def _refused(deployment: Json, pods: Sequence[Json], place: ClusterPlace) -> Tro
     if pods or failure is None or failure["status"] != "True":
         return None
     words = _line(failure.get("message"))
-    if "exceeded quota" in words:
+    if is_for_quota(words):
         return Trouble(code="quota", words=words)
     is_late = since(failure.get("lastTransitionTime")) > place.image_minutes * 60
     return Trouble(code="refused", words=words, is_hopeless=is_late)

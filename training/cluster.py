@@ -18,6 +18,7 @@ import json
 import os
 import re
 import ssl
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
@@ -276,6 +277,11 @@ def since(stamp: str | None) -> float:
     return time.time() - datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
 
 
+_READING = threading.Lock()
+"""The library keeps the certificates of a kubeconfig in files, and hands a file to a second reader before it is
+written."""
+
+
 def _connect(place: ClusterPlace) -> "tuple[ApiClient, str | None]":
     from kubernetes import config
     from kubernetes.client import ApiClient, Configuration
@@ -288,7 +294,8 @@ def _connect(place: ClusterPlace) -> "tuple[ApiClient, str | None]":
             config.load_incluster_config(client_configuration=settings)
             return ApiClient(settings), _account_namespace()
         file = str(place.kubeconfig) if place.kubeconfig else None
-        config.load_kube_config(config_file=file, context=place.context, client_configuration=settings)
+        with _READING:
+            config.load_kube_config(config_file=file, context=place.context, client_configuration=settings)
         contexts, active = config.list_kube_config_contexts(config_file=file)
     except Exception as error:
         # The library's own error, or those of what it reads: no YAML, a certificate that is none.

@@ -32,7 +32,7 @@ from training.runs import (
 )
 from training.trainer import request
 from training.trainer.outcomes import Outcome, parse_exit
-from training.verdicts import QUOTA_WORDS, STOP_ANNOTATION, Verdict
+from training.verdicts import STOP_ANNOTATION, Verdict
 from training.watching import Watched
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ class KubernetesRuns:
                 self.cluster.create(self.cluster.path("v1", "services"), body)
         except (Invalid, Forbidden) as error:
             self._take_back(attempt.id)
-            raise (NoCapacity if QUOTA_WORDS in str(error) else Refused)(str(error)) from error
+            raise (NoCapacity if verdicts.is_for_quota(str(error)) else Refused)(str(error)) from error
         except (ClusterError, ArtifactError, OSError) as error:
             raise BackendUnavailable(str(error)) from error
         self._jobs.put(made)

@@ -15,8 +15,9 @@ from training.trainer.outcomes import Outcome
 STOP_ANNOTATION = "tunesmith/stop"
 """On a Job whose person asked for a stop."""
 
-QUOTA_WORDS = "exceeded quota"
-"""In the API server's refusal: somebody else's end makes room."""
+_QUOTA_WORDS = ("exceeded quota", "status unknown for quota")
+_NO_REFUSALS = ("Internal error occurred", "the object has been modified")
+"""The API server could not tell: a webhook or a quota's count did not answer in time, or two counted at once."""
 
 _IMAGE_TROUBLES = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull"})
 _NO_IMAGE = "InvalidImageName"
@@ -111,12 +112,18 @@ def under_way(
     return Verdict(state=RunState.PENDING, waiting=_preparation(job, pods))
 
 
+def is_for_quota(words: str) -> bool:
+    """Whether the API server's refusal is a quota's: somebody else's end makes room, or a new quota is counted."""
+    return any(each in words for each in _QUOTA_WORDS)
+
+
 def refused(messages: Sequence[str]) -> Verdict | None:
     """Of a Job that gets no pods: the cluster's refusal, from the warnings about it."""
+    messages = [each for each in messages if not any(words in each for words in _NO_REFUSALS)]
     if not messages:
         return None
     words = messages[-1]
-    if QUOTA_WORDS in words:
+    if is_for_quota(words):
         return Verdict(state=RunState.PENDING, waiting=Waiting(code="quota", words=words))
     return _failed(Reason.REFUSED, words)
 

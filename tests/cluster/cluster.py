@@ -39,6 +39,7 @@ TOOLS = "etcd containerd ctr runc busybox iptables ip nsenter unshare"
 CNI_PLUGINS = "/usr/lib/cni"
 IMAGE = "localhost/base:1"  # busybox; every node has it
 NODE_GRACE_S = 8  # a silent node becomes NotReady after this time
+CERTIFICATE_END = "-----END CERTIFICATE-----\n"
 EVICTION_S = 5  # and its pods are deleted after this time more
 
 # The kubelet insists on these values of /proc/sys. Nodes see files with them instead of the host's settings.
@@ -380,7 +381,7 @@ class Cluster:
             f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
         )  # fmt: skip
         self._spawn_api_server()
-        wait_for("the certificate", (certs / "apiserver.crt").exists, 60, log)
+        wait_for("the certificate", lambda: (certs / "apiserver.crt").read_text().endswith(CERTIFICATE_END), 60, log)
         for name, token in tokens.items():
             self._write_kubeconfig("kubeconfig" if name == "admin" else f"{name}.kubeconfig", token)
         wait_for("the API server", lambda: self.kubectl("get", "--raw=/readyz") == "ok", 60, log)
@@ -476,7 +477,7 @@ class Cluster:
         pid_file.unlink(missing_ok=True)
         script = 'cd / && exec </dev/null >>"$1" 2>&1 && echo $$ >"$0" && shift && exec "$@"'
         run("setsid", "--fork", "sh", "-c", script, pid_file, log, *command)
-        wait_for(f"{name} to start", lambda: self._pid(name) is not None, 10)
+        wait_for(f"{name} to start", lambda: self._pid(name) is not None, 30)
 
     def _pid(self, name: str) -> int | None:
         """The recorded process, if it still runs: a stranger who got its pid has another command line."""
@@ -494,8 +495,8 @@ class Cluster:
 
     def _await_end(self, netns: str) -> None:
         """Wait until the kernel has ended every process of a killed node, then remove its cgroups."""
-        wait_for(f"{netns} to end", lambda: not ip(f"netns pids {netns}").strip(), 30)
-        wait_for(f"the cgroups of {netns} to be empty", lambda: remove_cgroup(netns), 10)
+        wait_for(f"{netns} to end", lambda: not ip(f"netns pids {netns}").strip(), 60)
+        wait_for(f"the cgroups of {netns} to be empty", lambda: remove_cgroup(netns), 60)
 
 
 def free_number() -> int:

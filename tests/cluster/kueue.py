@@ -29,7 +29,7 @@ def install(cluster: Cluster) -> None:
     overlay.mkdir(exist_ok=True)
     (overlay / "kustomization.yaml").write_text(json.dumps(kustomization(manifests, overlay, binary)))
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "--kustomize", overlay)
-    cluster.kubectl("rollout", "status", f"deployment/{DEPLOYMENT}", f"--namespace={NAMESPACE}", "--timeout=90s")
+    cluster.kubectl("rollout", "status", f"deployment/{DEPLOYMENT}", f"--namespace={NAMESPACE}", "--timeout=240s")
 
 
 def kustomization(manifests: Path, overlay: Path, binary: Path) -> dict[str, object]:

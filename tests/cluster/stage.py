@@ -4,8 +4,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.s3_server import S3Server
 from tests.tiny_model import write_rows
 from training.kubernetes import KubernetesRuns
 from training.places import ClusterPlace
-from training.runs import Attempt, AttemptId, AttemptStatus, Preparing
+from training.runs import Attempt, AttemptId, AttemptStatus, BackendUnavailable, Preparing
 from training.spec import TrainingSpec
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -68,6 +68,9 @@ def make_namespace(cluster: Cluster, name: str, folder: Path) -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     apply(cluster, namespace)
     apply(cluster, volume, claim)
+    # Two controllers bring them together, some time later.
+    bound = "--for=jsonpath={.status.phase}=Bound"
+    cluster.kubectl("wait", bound, f"pvc/{CLAIM}", f"--namespace={name}", "--timeout=60s")
 
 
 def host_overlay() -> dict[str, Any]:
@@ -124,19 +127,29 @@ class ClusterStage:
 
     def wait(self, attempt: AttemptId, condition: Callable[[AttemptStatus], bool]) -> AttemptStatus:
         deadline = time.monotonic() + DEADLINE_S
-        while not condition(status := self.backend.observe()[attempt]):
+        while not condition(status := self.look(deadline)[attempt]):
             is_hopeless = status.state.is_final or time.monotonic() > deadline
             assert not is_hopeless, f"{status} after:\n{self.log(attempt)}"
             time.sleep(0.1)
         return status
 
+    def look(self, deadline: float) -> Mapping[AttemptId, AttemptStatus]:
+        """What is observed, as soon as the API server answers: a busy one breaks off a watch now and then."""
+        while True:
+            try:
+                return self.backend.observe()
+            except BackendUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
     def log(self, attempt: AttemptId) -> str:
         return "\n".join(self.backend.logs(attempt, last_lines=200))
 
     def close(self) -> None:
-        for attempt in self.backend.observe():
-            self.backend.delete(attempt)
-        self.backend.close()
+        with closing(self.backend):
+            for attempt in self.look(time.monotonic() + DEADLINE_S):
+                self.backend.delete(attempt)
 
 
 def place_for(kubeconfig: Path, namespace: str, instance: str, **more: Any) -> ClusterPlace:

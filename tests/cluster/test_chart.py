@@ -93,7 +93,9 @@ EVERYONE_MAY = {"authorization.k8s.io", "authentication.k8s.io"}
 
 @pytest.fixture(scope="module")
 def minimal(cluster: Cluster) -> Installed:
-    return charts.install(cluster, "chart-minimal")
+    installed = charts.install(cluster, "chart-minimal")
+    wait_for("the server's pod", lambda: len(pods(cluster, installed.namespace)) == 1, 60)
+    return installed
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def test_a_strict_namespace_takes_every_variant_and_makes_its_pod(cluster: Clust
     for item in installed.objects:  # each is there as it was sent
         found = cluster.kubectl("get", item["kind"], item["metadata"]["name"], f"--namespace={namespace}", "-o=name")
         assert found.strip().endswith(f"/{item['metadata']['name']}")
-    wait_for("the server's pod", lambda: len(pods(cluster, namespace)) == 1, 20)
+    wait_for("the server's pod", lambda: len(pods(cluster, namespace)) == 1, 60)
 
 
 def test_the_pod_of_a_strict_namespace_waits_for_its_image_alone(cluster: Cluster) -> None:
@@ -127,7 +129,7 @@ def test_the_pod_of_a_strict_namespace_waits_for_its_image_alone(cluster: Cluste
         reasons = {status["state"].get("waiting", {}).get("reason") for status in statuses}
         return bool(reasons) and reasons <= {"ErrImagePull", "ImagePullBackOff"}
 
-    wait_for("the image to be pulled", waits_for_image, 60)
+    wait_for("the image to be pulled", waits_for_image, 120)
 
 
 def test_the_account_may_do_what_the_server_does_and_nothing_else(minimal: Installed, api: client.ApiClient) -> None:
@@ -401,7 +403,7 @@ def test_the_real_server_gets_ready_as_the_chart_confines_it(cluster: Cluster, t
     cluster.kubectl("create", "namespace", namespace)
     charts.apply(cluster, [volume(name, tmp_path / name) for name in ("home", "artifacts")])
     charts.apply(cluster, charts.render(cluster, namespace, **server_of_this_machine(tmp_path / "bin")))
-    cluster.kubectl("rollout", "status", "deployment/tunesmith", f"--namespace={namespace}", "--timeout=120s")
+    cluster.kubectl("rollout", "status", "deployment/tunesmith", f"--namespace={namespace}", "--timeout=300s")
     in_pod = ("exec", "deployment/tunesmith", f"--namespace={namespace}", "--")
     assert cluster.kubectl(*in_pod, "id", "-u").strip() == "1000"
     with pytest.raises(ClusterError, match="Read-only file system"):

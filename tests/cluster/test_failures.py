@@ -16,8 +16,9 @@ from storage.states import RunState
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import NAMESPACE
 from tests.cluster.house import PLAN, data, house_with, is_over, newest_run, wait_for
-from tests.cluster.stage import ClusterStage, apply, make_owned, place_for
+from tests.cluster.stage import DEADLINE_S, ClusterStage, apply, make_owned, place_for
 from tests.contracts.run_backend import Seen, has_ended
+from tests.harness import Harness
 from tests.living import until
 from training.kubernetes import KubernetesRuns
 from training.manifest import job_name
@@ -101,30 +102,32 @@ def test_every_exit_code_of_a_pod_that_leaves_no_word(make_stage: Make) -> None:
 
 
 def test_an_image_that_is_nowhere(make_stage: Make) -> None:
-    stage = make_stage(image="localhost/nowhere:7", image_minutes=0.25)
+    stage = make_stage(image="localhost/nowhere:7")
     attempt = stage.make("image")
     stage.backend.submit(attempt)
     waiting = stage.wait(attempt.id, waits_for("image")).waiting
     assert waiting is not None
     assert waiting.params == {"image": "localhost/nowhere:7"}
+    stage.backend.place = stage.place.model_copy(update={"image_minutes": 0.01})
     status = stage.wait(attempt.id, has_ended)
     assert (status.state, status.reason) == (RunState.FAILED, Reason.NO_IMAGE)
     assert "localhost/nowhere:7" in (status.detail or "")
     stage.backend.release(attempt.id)
 
 
-def test_no_place_in_the_cluster_waits_and_then_fails(make_stage: Make, cluster: Cluster) -> None:
-    stage = make_stage(pending_minutes=0.25)
+def test_no_place_in_the_cluster_waits_and_then_fails(make_stage: Make) -> None:
+    stage = make_stage()
     attempt = stage.make("crowded", gpus_per_node=2)
     stage.backend.submit(attempt)
     waiting = stage.wait(attempt.id, waits_for("place_gpu")).waiting
     assert waiting is not None
     assert waiting.params == {"free": 0, "nodes": 2}
     assert "Insufficient nvidia.com/gpu" in waiting.words
+    stage.backend.place = stage.place.model_copy(update={"pending_minutes": 0.01})
     status = stage.wait(attempt.id, has_ended)
     assert (status.state, status.reason) == (RunState.FAILED, Reason.UNSCHEDULABLE)
     stage.backend.release(attempt.id)
-    assert stage.backend.observe() == {} or not pods_of(cluster, attempt.id)
+    assert stage.backend.observe() == {}
 
 
 def test_a_deadline(make_stage: Make) -> None:
@@ -247,7 +250,7 @@ def test_the_api_server_away_for_a_while(make_stage: Make, cluster: Cluster) -> 
     stage.backend.submit(attempt)
     cluster.stop_api_server()
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while is_available(stage.backend):
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -265,6 +268,12 @@ def test_the_api_server_away_for_a_while(make_stage: Make, cluster: Cluster) -> 
     assert (status.state, status.has_model) == (RunState.SUCCEEDED, True)
 
 
+async def attempts_of(house: Harness) -> dict[int, Attempt]:
+    """Of the only run of a house, by number."""
+    async with house.application.world.store.reading() as session:
+        return {attempt.number: attempt for attempt in await session.scalars(select(Attempt))}
+
+
 async def test_a_node_is_killed_and_the_run_finishes_by_itself(
     cluster: Cluster, account: Path, volume: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -276,11 +285,16 @@ async def test_a_node_is_killed_and_the_run_finishes_by_itself(
         await house.say(f"/finetune base_model=tiny preset=custom nodes=2 {plan} start", files=[data(tmp_path, "node")])
         await wait_for(house, lambda run: run.state is RunState.RUNNING)
         run = await newest_run(house)
-        await until(lambda: bool(list((root / "runs" / run.id / "checkpoints").glob("*/complete.json"))), within_s=60)
+        saved = root / "runs" / run.id / "checkpoints"
+        await until(lambda: bool(list(saved.glob("*/complete.json"))), within_s=DEADLINE_S)
         await asyncio.to_thread(cluster.kill_node, 2)
         try:
-            await wait_for(house, lambda run: run.state is RunState.QUEUED)
-            await wait_for(house, lambda run: run.state is RunState.PENDING)
+            # It is back in the queue for a moment only: a look now and then may miss that.
+            deadline = time.monotonic() + DEADLINE_S
+            while len(await attempts_of(house)) < 2:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+            await wait_for(house, lambda run: run.state is not RunState.QUEUED)
         finally:
             # Where one node alone has room for the gang, it need not wait for the other.
             await asyncio.to_thread(cluster.restart_node, 2)
@@ -288,8 +302,8 @@ async def test_a_node_is_killed_and_the_run_finishes_by_itself(
         log = "\n".join(runs.logs(AttemptId(run.id, 2), last_lines=1000))
         assert run.state is RunState.SUCCEEDED, log
         assert "goes on from checkpoint-" in log
+        attempts = await attempts_of(house)
         async with house.application.world.store.reading() as session:
-            attempts = {attempt.number: attempt for attempt in await session.scalars(select(Attempt))}
             steps = [point.step for point in await points_of(session, run.id)]
         assert {number: attempt.reason for number, attempt in attempts.items()} == {1: Reason.NODE_LOST, 2: None}
         assert steps == list(range(1, len(steps) + 1))

@@ -1,6 +1,8 @@
 """Our server killed at any point around a submission: the attempt is there once, with its Service, and goes on."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,7 +17,7 @@ from storage.states import ModelKind, RunState
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import NAMESPACE
 from tests.cluster.house import PLAN, data, newest_run
-from tests.cluster.stage import make_owned, place_for
+from tests.cluster.stage import DEADLINE_S, make_owned, place_for
 from tests.harness import Harness, harness
 from training.checkpoints import inspect_checkpoint
 from training.kubernetes import KubernetesRuns
@@ -97,12 +99,15 @@ async def queue_run(house: Harness, base: Path, file: Path) -> Run:
 
 async def live(house: Harness) -> Run:
     """A process after the death of the one before: passes of the loops until the run is with the cluster."""
-    for _ in range(100):
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
         await house.application.loops.once()
         run = await newest_run(house)
         if run.state is not RunState.QUEUED:
             return run
-    raise AssertionError("it was never submitted")
+        # Its base model is being copied.
+        assert time.monotonic() < deadline, "it was never submitted"
+        await asyncio.sleep(0.02)
 
 
 async def test_killed_at_any_point_of_a_submission(

@@ -9,7 +9,7 @@ import pytest
 from bot.doctor_cluster import diagnose_place
 from storage.states import RunState
 from tests.cluster import charts, kueue
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, wait_for
 from tests.cluster.conftest import NAMESPACE
 from tests.cluster.stage import ClusterStage, apply, make_owned, place_for
 from tests.contracts.run_backend import Seen, has_ended
@@ -25,13 +25,20 @@ QUOTA = [{"name": "cpu", "nominalQuota": 1}, {"name": "memory", "nominalQuota": 
 def queue(cluster: Cluster, volume: Path) -> str:
     """A queue with room for one run; an urgent one pushes others out."""
     kueue.install(cluster)
+    metadata = {"name": "any"}
+
+    def is_taken() -> bool:
+        apply(cluster, {"apiVersion": API, "kind": "ResourceFlavor", "metadata": metadata})
+        return True
+
+    # Its pod is ready a moment before the API server reaches the webhooks in it.
+    wait_for("Kueue's webhooks", is_taken, 60)
     flavor = {"name": "any", "resources": QUOTA}
     group = {"coveredResources": ["cpu", "memory"], "flavors": [flavor]}
     preemption = {"withinClusterQueue": "LowerPriority"}
     all_queues = {"namespaceSelector": {}, "resourceGroups": [group], "preemption": preemption}
     apply(
         cluster,
-        {"apiVersion": API, "kind": "ResourceFlavor", "metadata": {"name": "any"}},
         {"apiVersion": API, "kind": "ClusterQueue", "metadata": {"name": "all"}, "spec": all_queues},
         {
             "apiVersion": API,
@@ -47,6 +54,8 @@ def queue(cluster: Cluster, volume: Path) -> str:
             "preemptionPolicy": "Never",
         },
     )
+    for queue in ("clusterqueue/all", f"localqueue/{QUEUE}"):
+        cluster.kubectl("wait", "--for=condition=Active", queue, f"--namespace={NAMESPACE}", "--timeout=60s")
     return QUEUE
 
 

@@ -3,7 +3,7 @@ through."""
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,13 +114,13 @@ def staged(place: ClusterPlace, root: str | Path, base: Path, **spec: Any) -> It
         **spec,
     )
     stage = Stage(server=server, spec=host, root=base.parent)
-    server.start(host)
-    try:
-        yield stage
-    finally:
-        server.stop(host.id)
-        stage.until(lambda status: status is GONE)
-        server.close()
+    with closing(server):
+        server.start(host)
+        try:
+            yield stage
+        finally:
+            server.stop(host.id)
+            stage.until(lambda status: status is GONE)
 
 
 @pytest.fixture(scope="module")
@@ -136,11 +136,17 @@ def test_every_replica_gets_the_adapters_and_a_new_one_too(
         make_adapter(base.parent / "good", base, rank=4, scale=0.3)
         adapter = AdapterRef(model_id="good", folder=str(base.parent / "good"))
         stage.load(adapter)
-        status = stage.until(lambda status: status.adapters == {"good"})
+        status = stage.until(lambda status: len(status.having("good")) == 2)
         names = {replica.name for replica in status.replicas}
         cluster.kubectl("delete", "pod", min(names), "-n", NAMESPACE, "--wait=false")
-        status = stage.until(lambda status: {replica.name for replica in status.replicas} not in (names, {max(names)}))
-        assert [replica.name for replica in status.having("good")] == [max(names)]
+        kept = max(names)
+
+        def has_another(status: HostStatus) -> bool:
+            found = {replica.name for replica in status.replicas}
+            return kept in found and bool(found - names)
+
+        status = stage.until(has_another)
+        assert [replica.name for replica in status.having("good")] == [kept]
         stage.load(adapter)
         assert len(stage.until(lambda status: status.adapters == {"good"}).replicas) == 2
 

@@ -180,9 +180,13 @@ async def product(
         serving = asyncio.create_task(run(site, listener, is_up.set))
         await is_up.wait()
         talk = SlackTalk(slack=slack, workspace=workspace, application=application, person=person, channel=person.dm)
-        yield Product(application=application, servers=servers, slack=talk, address=address_of(listener), folder=home)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+        try:
+            yield Product(
+                application=application, servers=servers, slack=talk, address=address_of(listener), folder=home
+            )
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
 
 
 async def test_from_a_file_to_answers_on_three_faces_and_back_to_nothing(
@@ -293,7 +297,7 @@ async def new_key(talk: SlackTalk) -> str:
 
     await talk.say("!key new pod")
     # A busy Slack may make it wait.
-    await until(shown, "the key is shown", seconds=30)
+    await until(shown, "the key is shown", seconds=60)
     return (await shown())[0]
 
 
@@ -322,7 +326,7 @@ async def a_stream_that_is_left_ends(house: Product, model: Model, host: str) ->
     ):
         first = await anext(response.aiter_lines())
         assert response.status_code == 200, first
-        await until(is_running, "vLLM counts it", seconds=15)
+        await until(is_running, "vLLM counts it", seconds=60)
     await until(is_idle, "vLLM stops", seconds=15)
 
 

@@ -300,8 +300,17 @@ def test_a_quota_is_waited_for_and_another_refusal_is_final() -> None:
     words = 'pods "a" is forbidden: exceeded quota: team'
     quota = verdicts.refused(["older", words])
     assert quota == Verdict(state=RunState.PENDING, waiting=Waiting(code="quota", words=words))
+    fresh = 'pods "a" is forbidden: status unknown for quota: team, resources: requests.cpu'
+    assert verdicts.refused([fresh]) == Verdict(state=RunState.PENDING, waiting=Waiting(code="quota", words=fresh))
     policy = verdicts.refused([words, "violates\nPodSecurity"])
     assert policy == Verdict(state=RunState.FAILED, reason=Reason.REFUSED, detail="violates PodSecurity")
+
+
+def test_an_api_server_that_could_not_tell_has_not_refused() -> None:
+    hurried = "Internal error occurred: resource quota evaluation timed out"
+    crossed = 'Operation cannot be fulfilled on resourcequotas "team": the object has been modified; please try again'
+    assert verdicts.refused([hurried, crossed]) is None
+    assert verdicts.refused(["violates PodSecurity", hurried]) == verdicts.refused(["violates PodSecurity"])
 
 
 def test_what_kueue_says() -> None:
