@@ -35,12 +35,18 @@ async def ask_both(world: World, speaking: Speaking, service_id: str, message_id
         return False
     speaking.note(tuned, read_at=read_at)
     question = reply.rows[0].question
-    with speaking.holding(message_id):
+    async with speaking.holding(message_id):
         asking = [asyncio.create_task(_ask(speaking, talk, question, message.thread_id)) for talk in (base, tuned)]
-        base_answer, base_came = await asking[0]
-        row = ComparisonRow(question=question, base=base_answer, tuned="")
-        await speaking.show_growing(message, thread, replace(reply, rows=(row,)))
-        tuned_answer, tuned_came = await asking[1]
+        try:
+            base_answer, base_came = await asking[0]
+            row = ComparisonRow(question=question, base=base_answer, tuned="")
+            await speaking.show_growing(message, thread, replace(reply, rows=(row,)))
+            tuned_answer, tuned_came = await asking[1]
+        finally:
+            # Where this is broken off, both are.
+            for one in asking:
+                one.cancel()
+            await asyncio.wait(asking)
         row = ComparisonRow(question=question, base=base_answer, tuned=tuned_answer)
         await speaking.finish(message, replace(reply, rows=(row,), note=""))
     return base_came and tuned_came

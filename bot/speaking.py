@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -84,10 +84,9 @@ class Speaking:
     async def speak(self, thread_id: str, message_id: str) -> bool:
         """Stream the answer that waits in a message of the thread; returns whether it went well."""
         lock = self._locks.setdefault(thread_id, asyncio.Lock())
-        with self.holding(message_id):
-            async with lock:
-                speech = await self._begin(message_id)
-                return await self._speak(speech) if speech else False
+        async with self.holding(message_id), lock:
+            speech = await self._begin(message_id)
+            return await self._speak(speech) if speech else False
 
     def note(self, talk: Talk, *, read_at: float) -> None:
         """A talk was just read: the way to its service needs no other look at the rows."""
@@ -115,16 +114,19 @@ class Speaking:
         ref = ThreadRef(face=thread.face, key=thread.face_key)
         await self._delivery.grow(ref, reply, message_id=message.id, shown_as=message.shown_as)
 
-    @contextmanager
-    def holding(self, message_id: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def holding(self, message_id: str) -> AsyncIterator[None]:
         """Say, in memory and once a second in its row, that somebody is working on a message."""
         self.held.add(message_id)
-        beat = asyncio.create_task(self._beat(message_id))
+        ended = asyncio.Event()
+        beat = asyncio.create_task(self._beat(message_id, ended))
         try:
             yield
         finally:
-            beat.cancel()
             self.held.discard(message_id)
+            # It finishes its sentence to the database, which may be closed next.
+            ended.set()
+            await asyncio.wait([beat])
 
     async def request(
         self,
@@ -262,9 +264,13 @@ class Speaking:
         message = speech.message
         await self._delivery.grow(speech.talk.thread, reply, message_id=message.id, shown_as=message.shown_as)
 
-    async def _beat(self, message_id: str) -> None:
+    async def _beat(self, message_id: str, ended: asyncio.Event) -> None:
         while True:
-            await asyncio.sleep(SECONDS_BETWEEN_SAVINGS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS_BETWEEN_SAVINGS):
+                    await ended.wait()
+            if ended.is_set():
+                return
             speech = self._partial.get(message_id)
             body = BODIES.dump_python(_grown(speech), mode="json") if speech else None
             async with self._world.store.transaction() as session:
