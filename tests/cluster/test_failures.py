@@ -207,7 +207,8 @@ def test_what_the_server_does_not_take_is_refused_at_once(make_stage: Make) -> N
 
 def test_a_deleted_pod_interrupts_the_gang_which_goes_on_by_itself(make_stage: Make, cluster: Cluster) -> None:
     stage = make_stage()
-    attempt = stage.make("deleted", nodes=2, epochs=16, save_steps=1000)
+    # Long enough for two words of kubectl, which a busy machine may take seconds to start.
+    attempt = stage.make("deleted", nodes=2, epochs=60, save_steps=1000)
     stage.backend.submit(attempt)
     stage.wait(attempt.id, Seen(5))
     before = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in pods_of(cluster, attempt.id)}

@@ -90,7 +90,8 @@ def is_held(status: AttemptStatus) -> bool:
 
 def test_the_second_waits_for_the_first(make_stage: Callable[..., ClusterStage]) -> None:
     stage = make_stage()
-    first, second = stage.make("first"), stage.make("second")
+    # The first is still there when the queue is asked about the second, which is done every five seconds.
+    first, second = stage.make("first", epochs=60, save_steps=1000), stage.make("second")
     stage.backend.submit(first)
     stage.wait(first.id, lambda status: status.state is not RunState.SUSPENDED)
     stage.backend.submit(second)
@@ -109,7 +110,7 @@ def test_the_second_waits_for_the_first(make_stage: Callable[..., ClusterStage])
 
 def test_one_that_is_pushed_out_goes_on_from_its_checkpoint(make_stage: Callable[..., ClusterStage]) -> None:
     patient, urgent = make_stage(), make_stage(priority_class="urgent")
-    long, short = patient.make("long", epochs=16, save_steps=1000), urgent.make("short", epochs=1)
+    long, short = patient.make("long", epochs=60, save_steps=1000), urgent.make("short", epochs=1)
     patient.backend.submit(long)
     patient.wait(long.id, Seen(5))
     urgent.backend.submit(short)
