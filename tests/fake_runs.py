@@ -43,6 +43,7 @@ class FakeRuns:
 
     def __init__(self, artifacts_root: Path | str | None = None, *, max_running: int = 1, steps: int = 10) -> None:
         self.attempts: dict[AttemptId, FakeAttempt] = {}
+        """Copied before it is gone through: the loops' threads add to it and take from it."""
         self.is_available = True
         self.refuses: str | None = None
         """Why every attempt is refused."""
@@ -63,14 +64,14 @@ class FakeRuns:
             raise Refused(self.refuses)
         if attempt.id.run_id in self.preparing:
             raise Preparing(attempt.base_model)
-        running = [other for other in self.attempts.values() if not other.status.state.is_final]
+        running = [other for other in list(self.attempts.values()) if not other.status.state.is_final]
         if len(running) >= self._max_running:
             raise NoCapacity(f"{len(running)} of {self._max_running} running")
         self.attempts[attempt.id] = FakeAttempt(attempt=attempt, status=AttemptStatus(state=RunState.PENDING))
 
     def observe(self) -> Mapping[AttemptId, AttemptStatus]:
         self._called("observe")
-        return {attempt: known.status for attempt, known in self.attempts.items()}
+        return {attempt: known.status for attempt, known in list(self.attempts.items())}
 
     def cancel(self, attempt: AttemptId) -> None:
         self._called("cancel")
@@ -128,7 +129,7 @@ class FakeRuns:
             raise BackendUnavailable("switched off by the test")
 
     def _live(self, attempt: AttemptId | None) -> list[FakeAttempt]:
-        chosen = self.attempts.values() if attempt is None else [self.attempts[attempt]]
+        chosen = list(self.attempts.values()) if attempt is None else [self.attempts[attempt]]
         return [known for known in chosen if not known.status.state.is_final]
 
     def _train(self, known: FakeAttempt, steps: int) -> None:
@@ -178,7 +179,7 @@ class FakeRuns:
 
     def _old_points(self, known: FakeAttempt) -> tuple[Point, ...]:
         run_id, number = known.attempt.id
-        earlier = [self.attempts[id_] for id_ in self.attempts if id_.run_id == run_id and id_.number < number]
+        earlier = [self.attempts[id_] for id_ in list(self.attempts) if id_.run_id == run_id and id_.number < number]
         return earlier[-1].status.progress.points if earlier else ()
 
     def _point(self, step: int) -> Point:

@@ -9,8 +9,9 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -26,6 +27,8 @@ from training.adapters import AdapterProblem, check_adapter
 from training.conversation import ChatMessage, ChatRole
 from training.templates import ChatTemplate, TemplateRefused
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 Body = dict[str, Any]
 Answer = Callable[[str, list[dict[str, str]]], str]
 """(model, messages) -> what it says; one word is one token."""
@@ -74,7 +77,9 @@ class FakeVllm:
     most_running: int = 0
     """At once, so far."""
     is_held: bool = False
-    """Requests are taken, and get their first token when this is over."""
+    """Requests are taken, and get no further token until this is over."""
+    let_go: int = 0
+    """So many tokens are said all the same, of whatever request."""
     headers: dict[str, str] = field(default_factory=dict)
     """Of the last request."""
     port: int = 0
@@ -107,7 +112,7 @@ class FakeVllm:
 
     def close(self) -> None:
         self._server.should_exit = self._server.force_exit = True
-        self._thread.join(10)
+        self._thread.join(60)
         self._socket.close()
 
     def __enter__(self) -> "FakeVllm":
@@ -287,16 +292,26 @@ async def _spoken(fake: FakeVllm, words: list[str]) -> AsyncGenerator[str, None]
     fake.running += 1
     fake.most_running = max(fake.most_running, fake.running)
     try:
-        while fake.is_held:  # noqa: ASYNC110  the test changes it in another thread
-            await asyncio.sleep(0.005)
+        await _held(fake)
         await asyncio.sleep(fake.first_token_s)
         for place, word in enumerate(words):
             if place == fake.breaks_after:
                 raise ConnectionAbortedError
+            if place:
+                await _held(fake)
             yield word if place == 0 else f" {word}"
             await asyncio.sleep(fake.between_tokens_s)
     finally:
         fake.running -= 1
+
+
+async def _held(fake: FakeVllm) -> None:
+    """Wait until a token may be said."""
+    while fake.is_held:
+        if fake.let_go > 0:
+            fake.let_go -= 1
+            return
+        await asyncio.sleep(0.005)
 
 
 async def _events(said: AsyncGenerator[str, None], model: str, reason: str) -> AsyncGenerator[str, None]:
@@ -322,11 +337,22 @@ def _error(status: int, message: str, kind: str) -> Response:
     return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": status}}, status)
 
 
+def _one_at_a_time(
+    method: Callable[Concatenate["FakeModelServer", Arguments], Result],
+) -> Callable[Concatenate["FakeModelServer", Arguments], Result]:
+    @wraps(method)
+    def locked(self: "FakeModelServer", /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        with self._lock:
+            return method(self, *arguments, **named)
+
+    return locked
+
+
 class FakeModelServer:
     """A ModelServer whose hosts are FakeVllm servers of this process; ready ``start_s`` seconds after their start.
 
     With ``checks_adapters`` it looks at the files as the real one does; without, any folder with an
-    ``adapter_config.json`` loads.
+    ``adapter_config.json`` loads. Tests and the loops' threads may use it at once: each sees what the other did whole.
     """
 
     def __init__(
@@ -351,16 +377,22 @@ class FakeModelServer:
         self._checks_adapters = checks_adapters
         self._ready_at: dict[str, float] = {}
         self._killed: set[str] = set()
-        self._client = VllmClient()
+        self._is_closed = False
+        self._lock = threading.RLock()
+        # A replica that is busy for a while, as all of this process may be, is there.
+        self._client = VllmClient(answer_s=60)
 
     @property
+    @_one_at_a_time
     def hosts(self) -> dict[str, FakeVllm]:
         """Host -> its first replica."""
         return {host: next(iter(replicas.values())) for host, replicas in self.replicas.items() if replicas}
 
     def close(self) -> None:
-        for host in list(self.replicas):
-            self.stop(host)
+        with self._lock:
+            self._is_closed = True
+            for host in list(self.replicas):
+                self.stop(host)
         self._client.close()
 
     def __enter__(self) -> "FakeModelServer":
@@ -369,18 +401,21 @@ class FakeModelServer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @_one_at_a_time
     def kill(self, host: str) -> None:
         """As a kill -9 of the process."""
         for fake in self.replicas[host].values():
             fake.close()
         self._killed.add(host)
 
+    @_one_at_a_time
     def lose(self, host: str, replica: str) -> FakeVllm:
         """A replica's node is gone."""
         fake = self.replicas[host].pop(replica)
         fake.close()
         return fake
 
+    @_one_at_a_time
     def add(self, host: str, replica: str) -> FakeVllm:
         """A new replica comes up, without any adapter."""
         spec = self.specs[host]
@@ -396,9 +431,10 @@ class FakeModelServer:
         self.replicas.setdefault(host, {})[replica] = fake.open()
         return fake
 
+    @_one_at_a_time
     def start(self, host: HostSpec) -> None:
-        if self.specs.get(host.id) == host and host.id not in self._killed:
-            return
+        if self._is_closed or (self.specs.get(host.id) == host and host.id not in self._killed):
+            return  # a thread of the loops may come when all is over
         self.stop(host.id)
         self.specs[host.id] = host
         names = [""] if host.instances == 1 else [f"replica-{number}" for number in range(host.instances)]
@@ -407,10 +443,12 @@ class FakeModelServer:
         self._ready_at[host.id] = time.monotonic() + self.start_s
         self.starts += 1
 
+    @_one_at_a_time
     def observe(self) -> Mapping[str, HostStatus]:
         self.looks += 1
         return {host: self._status(host) for host in list(self.replicas)}
 
+    @_one_at_a_time
     def load(self, host: str, adapter: AdapterRef) -> None:
         replicas = self._ready(host)
         if self._checks_adapters:
@@ -425,6 +463,7 @@ class FakeModelServer:
                 raise AdapterRefused("serving.full", count=self.most_adapters)
             self._client.load(replica.address, adapter)
 
+    @_one_at_a_time
     def unload(self, host: str, model_id: str) -> None:
         for replica in self._ready(host):
             self._client.unload(replica.address, model_id)
@@ -432,6 +471,7 @@ class FakeModelServer:
     def rest(self, host: str) -> None:
         self.stop(host)
 
+    @_one_at_a_time
     def stop(self, host: str) -> None:
         replicas = self.replicas.pop(host, {})
         self.specs.pop(host, None)

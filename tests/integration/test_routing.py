@@ -183,9 +183,10 @@ async def test_a_warm_lease_asks_nobody_and_costs_next_to_nothing(life: Living) 
     routes, service = life.house.application.routes, await life.row(Service)
     took = []
     for _ in range(100):
-        looks, began_at = life.servers.looks, time.perf_counter()
+        # Of the processor: what others do meanwhile on a busy machine costs nobody anything.
+        looks, began_at = life.servers.looks, time.thread_time()
         async with routes.lease(service.id, asks_base=False, sticky="thread", waiting=be_patient) as lease:
-            took.append(time.perf_counter() - began_at)
+            took.append(time.thread_time() - began_at)
         assert life.servers.looks - looks <= 1
     assert lease.service.id == service.id
     assert median(took) < 0.001

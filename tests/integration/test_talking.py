@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.replies import Comparison, Log
+from bot.speaking import SECONDS_BETWEEN_SHOWINGS
 from storage.models import Host, Message, Model, Thread
 from storage.states import MessageState
 from tests.living import Living, living, make_due, until
@@ -56,8 +57,14 @@ async def test_a_switch_with_a_question_asks_it(life: Living) -> None:
 
 async def test_the_answer_is_there_before_it_is_spoken_and_grows(life: Living) -> None:
     host = life.servers.hosts[(await life.row(Host)).id]
-    host.answer, host.between_tokens_s = lambda *_: " ".join(["word"] * 12), 0.03
-    await life.house.say("Who are you?")
+    host.answer, host.is_held = lambda *_: " ".join(["word"] * 12), True
+    speaking = asyncio.create_task(life.house.say("Who are you?"))
+    for count in range(1, 8):
+        host.let_go = 1
+        await until(lambda count=count: words_shown(life) == count)  # type: ignore[misc]
+        await asyncio.sleep(SECONDS_BETWEEN_SHOWINGS)
+    host.is_held = False
+    await speaking
     states = [
         (reply.state, len(reply.markdown.split())) for _, _, reply in life.house.face.showings if reply.kind == "answer"
     ]
@@ -65,7 +72,13 @@ async def test_the_answer_is_there_before_it_is_spoken_and_grows(life: Living) -
     assert states[-1] == ("complete", 12)
     counts = [count for _, count in states]
     assert counts == sorted(counts)
-    assert 5 < len(states) <= 15
+    assert counts[:8] == list(range(8))
+    assert len(states) <= 15
+
+
+def words_shown(life: Living) -> int:
+    """Of the last answer."""
+    return len(life.answers()[-1].markdown.split()) if life.answers() else 0
 
 
 async def test_two_messages_in_a_thread_are_answered_one_after_the_other(life: Living) -> None:
@@ -78,12 +91,13 @@ async def test_two_messages_in_a_thread_are_answered_one_after_the_other(life: L
 
 async def stop_in_the_middle(life: Living) -> None:
     host = life.servers.hosts[(await life.row(Host)).id]
-    host.answer, host.between_tokens_s = lambda *_: " ".join(["word"] * 1000), 0.02
+    host.answer, host.is_held, host.let_go = lambda *_: " ".join(["word"] * 1000), True, 10
     speaking = asyncio.create_task(life.house.say("Tell me everything"))
-    await until(lambda: bool(life.answers() and life.answers()[-1].markdown))
+    await until(lambda: words_shown(life) > 0)
     await life.house.say("/stop answer")
     await speaking
     await until(lambda: host.running == 0)
+    host.is_held = False
 
 
 async def test_a_stopped_answer_is_kept_and_the_server_stops(life: Living) -> None:
@@ -174,9 +188,9 @@ async def test_an_answer_whose_server_was_killed_is_marked_and_can_be_asked_agai
 
 async def test_partial_text_is_saved_every_second(life: Living) -> None:
     host = life.servers.hosts[(await life.row(Host)).id]
-    host.answer, host.between_tokens_s = lambda *_: " ".join(["word"] * 400), 0.01
+    host.answer, host.is_held, host.let_go = lambda *_: " ".join(["word"] * 400), True, 10
     speaking = asyncio.create_task(life.house.say("Tell me"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             await asyncio.sleep(0.1)
             message = [row for row in await life.rows(Message) if row.body["kind"] == "answer"][-1]
@@ -184,6 +198,7 @@ async def test_partial_text_is_saved_every_second(life: Living) -> None:
                 break
     assert message.state is MessageState.STREAMING
     assert not speaking.done()
+    host.is_held = False
     await speaking
 
 
