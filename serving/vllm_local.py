@@ -6,6 +6,7 @@ it carries the folder's name in its environment, and the next ``start`` or ``sto
 """
 
 import os
+import random
 import secrets
 import socket
 import time
@@ -43,6 +44,10 @@ from storage.states import HostState
 from training.adapters import AdapterProblem, check_adapter
 
 log = structlog.get_logger()
+
+PORTS = range(20_000, 30_000)
+"""Of model servers. The system gives none of them to whoever connects (on Linux: 32768 and more): a server listens only
+once its weights are read, and would find the port taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +240,9 @@ def _write(folder: Path, record: _Record) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port where nobody listens."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,10 +14,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.ports import free_port
+
 USER, PASSWORD = "tunesmith", "a secret/@word"
 WRITTEN_PASSWORD = "a%20secret%2F%40word"
 DEBIAN = Path("/usr/lib/postgresql")
 OPTIONS = "-c fsync=off -c max_connections=60"
+PATIENCE = ("--wait", "--timeout=300")
+"""After a kill all databases that were made since the last checkpoint are made anew: on a busy disk a minute's work."""
 TEMPLATE = "template1"
 
 
@@ -50,11 +53,11 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = f"{OPTIONS} -p {self.port} -k {self.folder}"
-        self._run("pg_ctl", "-D", str(self._data), "-o", options, "-l", str(self.folder / "log"), "-w", "start")
+        self._run("pg_ctl", "-D", str(self._data), "-o", options, "-l", str(self.folder / "log"), *PATIENCE, "start")
 
     def stop(self, how: str = "immediate") -> None:
         """End it; ``immediate``: as a kill would."""
-        self._run("pg_ctl", "-D", str(self._data), "-m", how, "-w", "stop")
+        self._run("pg_ctl", "-D", str(self._data), "-m", how, *PATIENCE, "stop")
 
     def make(self) -> None:
         """Make its files."""
@@ -98,11 +101,8 @@ class PostgresServer:
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """A running server; its files are gone at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="tunesmith-postgresql-", ignore_cleanup_errors=True) as folder:
-        server = PostgresServer(folder=Path(folder), port=port)
+        server = PostgresServer(folder=Path(folder), port=free_port())
         if (uid := owner()) is not None:
             os.chown(folder, uid, -1)
         server.make()

@@ -13,12 +13,13 @@ from uuid import uuid4
 import pytest
 
 from tests.cluster.cluster import ClusterError, build
+from tests.ports import free_port
 
 SOURCE = Path(__file__).parent / "s3"
 PROGRAM = "github.com/versity/versitygw/cmd/versitygw"
 KEY_ID = "tests"
 SECRET_KEY = "not-a-secret"
-STARTS_WITHIN_S = 20
+STARTS_WITHIN_S = 60
 
 
 def program() -> Path:
@@ -85,7 +86,7 @@ class S3Server:
         """End it; what it holds stays for the next start."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def _answers(self) -> bool:
@@ -101,18 +102,12 @@ def s3_server(folder: Path, *, host: str = "127.0.0.1") -> Iterator[S3Server]:
     """A server with its data below ``folder``, at an address of this machine."""
     for name in ("data", "sidecar"):
         (folder / name).mkdir(parents=True)
-    server = S3Server(binary=program(), folder=folder, host=host, port=_free_port(host))
+    server = S3Server(binary=program(), folder=folder, host=host, port=free_port(host))
     server.start()
     try:
         yield server
     finally:
         server.stop()
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -16,6 +17,7 @@ import pytest
 
 from bot.settings import Settings
 from chainlit_app.server import listen
+from tests.ports import free_port
 from tests.web_page import open_page
 
 START = "from bot.cli import main; main()"
@@ -44,6 +46,11 @@ async def started(home: Path, **settings: object) -> AsyncIterator[tuple[Process
         await process.communicate()
 
 
+def client_of(address: str, **given: Any) -> httpx.AsyncClient:
+    """A client with the patience that a server wants which has just begun on a busy machine."""
+    return httpx.AsyncClient(base_url=address, timeout=60, **given)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_while_a_page_is_open(tmp_path: Path, number: signal.Signals) -> None:
     async with started(tmp_path) as (process, address), open_page(address) as page:
@@ -68,23 +75,22 @@ async def test_what_was_said_is_there_after_a_kill(tmp_path: Path) -> None:
 
 
 async def test_health_says_so(tmp_path: Path) -> None:
-    async with started(tmp_path) as (_, address), httpx.AsyncClient(base_url=address) as client:
+    async with started(tmp_path) as (_, address), client_of(address) as client:
         assert (await client.get("/health")).json()["status"] == "ok"
 
 
 async def test_metrics_have_a_port_of_their_own_for_others_and_nothing_else_is_there(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     async with started(tmp_path, metrics_port=port) as (process, address):
         elsewhere = {"Host": f"tunesmith-metrics.tunesmith.svc:{port}"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=elsewhere) as collector:
+        async with client_of(f"http://127.0.0.1:{port}", headers=elsewhere) as collector:
             answer = await collector.get("/metrics")
             assert answer.status_code == 200
             assert 'tunesmith_runs{state="running"} 0.0' in answer.text.splitlines()
             for path in ("/", "/health", "/metrics/", "/metrics/x", "/v1/models", "/slack/install", "/project/threads"):
                 assert (await collector.get(path)).status_code == 404, path
             assert (await collector.post("/metrics")).status_code == 405
-        async with httpx.AsyncClient(base_url=address) as client:
+        async with client_of(address) as client:
             assert (await client.get("/metrics", headers=elsewhere)).status_code == 403
         listening = {
             one.laddr.port: one.laddr.ip
