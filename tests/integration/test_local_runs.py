@@ -17,6 +17,7 @@ import pytest
 from storage.manifests import is_complete
 from storage.states import RunState
 from tests.contracts.run_backend import OneAtATimeContract, RunBackendContract, Seen, has_ended
+from tests.server_process import processes, wait_until
 from tests.tiny_model import make_tiny_model, write_rows
 from training.layout import attempt_folder, run_folder
 from training.local import LocalRuns, find_launcher
@@ -24,7 +25,7 @@ from training.runs import Attempt, AttemptId, AttemptStatus, NoCapacity, Reason
 from training.spec import TrainingSpec
 from training.trainer.outcomes import read_ranks
 
-DEADLINE_S = 180
+DEADLINE_S = 400
 ROWS = [(f"What is number {number}?", f"Number {number} is {number}, says Nova.") for number in range(24)]
 
 
@@ -103,7 +104,7 @@ def test_a_killed_launcher_is_seen_and_the_next_attempt_goes_on_exactly(stage: L
 
     status = stage.wait(first.id, has_ended)
     assert (status.state, status.reason, status.has_model) == (RunState.FAILED, Reason.KILLED, False)
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == [], "no rank trains on, unseen"
 
     # Killed while it saved: a newer checkpoint without its last file.
@@ -178,12 +179,8 @@ def test_submissions_that_race_launch_once(stage: LocalStage) -> None:
     with ThreadPoolExecutor(6) as pool:
         taken = list(pool.map(submit, attempts))
     assert len({attempt.id for attempt, was_taken in zip(attempts, taken, strict=True) if was_taken}) == 1
-    launchers = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if "training.trainer.launch" in (process.info["cmdline"] or ()) and str(stage.root) in process.info["cmdline"]
-    ]
-    assert len(launchers) == 1
+    # For a moment, a process that a launcher starts still has its command line.
+    wait_until(lambda: len(processes("training.trainer.launch", str(stage.root))) == 1)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(stage: LocalStage) -> None:

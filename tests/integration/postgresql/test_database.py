@@ -181,24 +181,22 @@ async def test_the_lease_is_one_process_s_until_its_connection_is_gone(server: P
     end_connections(server, url)
     await asyncio.wait_for(losing, timeout=60)
     assert not first.is_held
-    assert await second.try_acquire()
+    await until_taken(second)
     assert not await first.try_acquire()
 
     await second.release()
     await second.release()
-    await until_async(first)
+    await until_taken(first)
     await first.release()
     for store in stores:
         await store.close()
 
 
-async def until_async(lease: Lease) -> None:
-    """The server notes a moment later that a connection is closed."""
-    for _ in range(200):
-        if await lease.try_acquire():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it was not free within 4 s")
+async def until_taken(lease: Lease) -> None:
+    """The server frees it a moment after its connection is closed, from whichever side."""
+    async with asyncio.timeout(60):
+        while not await lease.try_acquire():  # noqa: ASYNC110  no lock wakes us
+            await asyncio.sleep(0.02)
 
 
 def end_connections(server: PostgresServer, url: str) -> None:
@@ -253,7 +251,7 @@ async def test_loops_stop_with_the_server_and_go_on_with_it(server: PostgresServ
                 await life.row(Run)
             await asyncio.to_thread(server.start)
             await until(lambda: application.turn.is_held)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (await life.row(Run)).state is not RunState.SUCCEEDED:
                     life.runs.finish()
                     await asyncio.sleep(0.05)
