@@ -92,7 +92,7 @@ class Page:
 @asynccontextmanager
 async def open_page(address: str, *, thread_id: str = "", language: str = "en-US") -> AsyncIterator[Page]:
     """Open the first screen, or a thread, and be connected."""
-    async with httpx.AsyncClient(base_url=address, headers={"accept-language": language}, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=address, headers={"accept-language": language}, timeout=60) as http:
         (await http.get("/")).raise_for_status()
         http.headers["origin"] = address
         socket = socketio.AsyncClient(reconnection=False)
@@ -106,7 +106,7 @@ async def open_page(address: str, *, thread_id: str = "", language: str = "en-US
             auth={"sessionId": page.session_id, "clientType": "webapp", "threadId": thread_id},
             transports=["websocket"],
             # As patient as a browser; a server that has just begun beside a busy model server wants more than a second.
-            wait_timeout=20,
+            wait_timeout=60,
         )
         try:
             await socket.emit("connection_successful")

@@ -60,9 +60,11 @@ async def running_site(home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
             await add_base_model(application.world.store, settings.models_folder / "tiny-instruct")
             serving = asyncio.create_task(run(site, listener, ready.set))
             await ready.wait()
-            yield Web(address=address_of(listener), application=application, runs=runs, servers=servers)
-            signal.raise_signal(signal.SIGTERM)
-            await serving
+            try:
+                yield Web(address=address_of(listener), application=application, runs=runs, servers=servers)
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+                await serving
 
 
 async def eventually(is_so: Callable[[], object], *, seconds: float = 60) -> None:

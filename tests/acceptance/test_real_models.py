@@ -65,7 +65,7 @@ async def write(page: Page, text: str) -> None:
 def running_requests(home: Path) -> float:
     """How many answers vLLM is working on, as it says itself."""
     (record,) = (home / "hosts").glob("*/process.json")
-    metrics = httpx.get(f"http://127.0.0.1:{orjson.loads(record.read_bytes())['port']}/metrics", timeout=10).text
+    metrics = httpx.get(f"http://127.0.0.1:{orjson.loads(record.read_bytes())['port']}/metrics", timeout=60).text
     return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("vllm:num_requests_running"))
 
 
@@ -88,7 +88,7 @@ async def ask_as_a_program(server: ServerProcess, key: str) -> None:
         await anext(stream.__aiter__())
         wait_until(lambda: running_requests(server.home) == 1, seconds=60)
         await stream.close()
-        wait_until(lambda: running_requests(server.home) == 0, seconds=10)
+        wait_until(lambda: running_requests(server.home) == 0, seconds=60)
 
 
 @pytest.mark.timeout(1800)
@@ -138,7 +138,7 @@ async def test_in_a_browser_with_real_training_and_real_answers(server: ServerPr
         words = page.locator(".prose > h6:first-child").last.locator("xpath=following-sibling::*")
         await expect(words.first).to_be_visible(timeout=MINUTES)
         await stop.click()
-        wait_until(lambda: running_requests(server.home) == 0, seconds=10)
+        wait_until(lambda: running_requests(server.home) == 0, seconds=60)
         await expect(page.get_by_text("Stopped").last).to_be_visible(timeout=MINUTES)
 
         await write(page, "/key new laptop")

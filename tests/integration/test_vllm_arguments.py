@@ -45,7 +45,7 @@ def test_the_lists_are_vllms_own_and_it_takes_the_guard(tmp_path: Path) -> None:
         | {"VLLM_TARGET_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
         | {"PYTHONPATH": str(tmp_path), guard.KEY_VARIABLE: "k"},
         capture_output=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr.decode()
     found = orjson.loads(done.stdout[done.stdout.rindex(b'{"options"') :])

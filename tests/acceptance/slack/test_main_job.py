@@ -116,7 +116,7 @@ async def test_from_a_file_to_the_tuned_model_s_answer(tmp_path: Path, monkeypat
         await eventually(lambda: hand.messages[-1].is_streaming, within_s=MINUTE, sight=hand.words)
         await eventually(lambda: running_requests(hand.server.home) == 1, within_s=MINUTE)
         await hand.person.press(hand.channel, hand.messages[-1].ts, "Stop generating")
-        await eventually(lambda: running_requests(hand.server.home) == 0, within_s=10)
+        await eventually(lambda: running_requests(hand.server.home) == 0, within_s=MINUTE)
         await hand.reads("Stopped")
         refused = [f"{call.method}: {call.error}" for call in hand.person.slack.calls if call.error]
         assert refused == []

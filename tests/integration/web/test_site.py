@@ -30,7 +30,7 @@ def is_whole(page: Page, message_id: str) -> bool:
 
 
 async def test_health(web: Web) -> None:
-    async with httpx.AsyncClient(base_url=web.address) as client:
+    async with httpx.AsyncClient(base_url=web.address, timeout=60) as client:
         state = (await client.get("/health")).json()
     assert state["status"] == "ok"
     assert state["database"] is True
@@ -38,7 +38,7 @@ async def test_health(web: Web) -> None:
 
 
 async def test_metrics_name_every_state(web: Web) -> None:
-    async with httpx.AsyncClient(base_url=web.address) as client:
+    async with httpx.AsyncClient(base_url=web.address, timeout=60) as client:
         lines = (await client.get("/metrics")).text.splitlines()
     assert 'tunesmith_runs{state="running"} 0.0' in lines
     assert 'tunesmith_hosts{state="asleep"} 0.0' in lines
@@ -213,12 +213,12 @@ async def test_foreign_pages_get_no_socket_and_no_action(web: Web) -> None:
         socket = socketio.AsyncClient(reconnection=False, http_session=session)
         with pytest.raises(socketio.exceptions.ConnectionError):
             await socket.connect(web.address, socketio_path="/ws/socket.io", headers=foreign, transports=["websocket"])
-    async with httpx.AsyncClient(base_url=web.address, headers=foreign) as client:
+    async with httpx.AsyncClient(base_url=web.address, headers=foreign, timeout=60) as client:
         assert (await client.post("/project/action", json={})).status_code == 403
         assert (await client.get("/", headers={"host": "evil.example"})).status_code == 403
 
 
 async def test_without_the_page_s_cookie_nothing_is_told(web: Web) -> None:
-    async with httpx.AsyncClient(base_url=web.address) as client:
+    async with httpx.AsyncClient(base_url=web.address, timeout=60) as client:
         listed = await client.post("/project/threads", json={"pagination": {"first": 5}, "filter": {}})
         assert listed.status_code == 401
