@@ -96,7 +96,6 @@ class TestStandIn(ModelServerContract):
         case.server.stop("h1")
 
 
-@pytest.mark.timeout(600)
 class TestRealVllm(ModelServerContract):
     @pytest.fixture(scope="class")
     @classmethod

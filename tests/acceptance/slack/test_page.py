@@ -29,7 +29,6 @@ async def desk_of(home: Path) -> AsyncIterator[tuple[Desk, Application]]:
             yield desk, application
 
 
-@pytest.mark.timeout(300)
 async def test_a_whole_conversation_by_hand(tmp_path: Path) -> None:
     data = identity(tmp_path / "identity.jsonl")
     async with desk_of(tmp_path / "home") as (desk, application):
@@ -74,7 +73,6 @@ async def test_a_whole_conversation_by_hand(tmp_path: Path) -> None:
         await expect(page.get_by_role("tabpanel", name="Home")).to_contain_text("identity-1")
 
 
-@pytest.mark.timeout(300)
 async def test_in_chinese_in_a_channel_and_where_the_app_is_not(tmp_path: Path) -> None:
     async with desk_of(tmp_path / "home") as (desk, _):
         page = desk.page
