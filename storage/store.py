@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -45,6 +46,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.engine = create_engine(url)
+        self._files = _OpenFiles(self.engine)
         # A database has one writer at a time (see `create_engine`). Those of this process queue here, first come first
         # served: on SQLite whoever finds it busy sleeps longer and longer, on PostgreSQL each would hold a connection.
         self._writing = asyncio.Lock()
@@ -75,6 +77,36 @@ class Store:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+        await self._files.ended()
+
+
+class _OpenFiles:
+    """The connections of an engine to SQLite, each with a thread of its own."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._connections: list[aiosqlite.Connection] = []
+        if engine.dialect.name == "sqlite":
+            event.listen(engine.sync_engine, "do_connect", self._remember)
+
+    async def ended(self) -> None:
+        """Wait for the threads that were told to end.
+
+        Whoever was cancelled in the middle of a statement has not waited for it: its thread is busy still, and would
+        tell a loop that is closed by then.
+        """
+        for connection in self._connections:
+            if not connection._running:
+                await asyncio.to_thread(connection._thread.join)
+        self._connections.clear()
+
+    def _remember(self, _dialect: Any, _record: Any, _arguments: Any, given: dict[str, Any]) -> None:
+        given["async_creator_fn"] = self._connect
+
+    def _connect(self, *arguments: Any, **given: Any) -> aiosqlite.Connection:
+        connection = aiosqlite.connect(*arguments, **given)
+        connection._thread.daemon = True
+        self._connections = [*(one for one in self._connections if one._thread.is_alive()), connection]
+        return connection
 
 
 def create_engine(url: str) -> AsyncEngine:
