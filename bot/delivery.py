@@ -1,6 +1,6 @@
 """Showing messages on their faces: once each, in order, the newest revision."""
 
-from asyncio import CancelledError, Future, Lock, Task, create_task, ensure_future, sleep, wait
+from asyncio import CancelledError, Future, Lock, Task, create_task, ensure_future, gather, sleep, wait
 from collections.abc import Iterable, Mapping
 from weakref import WeakValueDictionary
 
@@ -205,6 +205,8 @@ class Delivery:
         except CancelledError:
             if not self._is_closing:
                 showing.cancel()
+                # It may be in the middle of a sentence to the database, which is closed next.
+                await gather(showing, return_exceptions=True)
                 raise
             raise Unreachable("closing", after_s=0) from None
         finally:

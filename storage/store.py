@@ -1,8 +1,8 @@
 """The database: one engine, and short transactions on it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import aiosqlite
@@ -16,6 +16,9 @@ from storage.urls import complete_url
 
 READING = "tunesmith_reading"
 """Of a connection's execution options: it writes nothing, and so waits for no writer."""
+
+SECONDS_TO_END = 10.0
+"""Whoever is in the middle of something when the database is closed may take so long."""
 
 WRITER = 788_374_101
 """The advisory lock of whoever writes to a PostgreSQL database of ours: any number that nobody else takes."""
@@ -51,6 +54,10 @@ class Store:
         # served: on SQLite whoever finds it busy sleeps longer and longer, on PostgreSQL each would hold a connection.
         self._writing = asyncio.Lock()
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._users = 0
+        """How many are in a transaction, or wait for one."""
+        self._is_unused = asyncio.Event()
+        self._is_unused.set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -58,15 +65,17 @@ class Store:
 
         What it reads no other writer changes before it ends.
         """
-        async with self._writing, self._sessions() as session, session.begin():
-            yield session
+        with self._used():
+            async with self._writing, self._sessions() as session, session.begin():
+                yield session
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A reading transaction: one state of the database, and it never waits for a writer."""
-        async with self._sessions() as session:
-            await session.connection(execution_options=self._reading_options)
-            yield session
+        with self._used():
+            async with self._sessions() as session:
+                await session.connection(execution_options=self._reading_options)
+                yield session
 
     @property
     def _reading_options(self) -> dict[str, Any]:
@@ -75,7 +84,14 @@ class Store:
         return {READING: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection.
+
+        Whoever is in the middle of something, such as a task that was cancelled a moment ago, ends it first: what it
+        holds would never be closed.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS_TO_END):
+                await self._is_unused.wait()
         await self.engine.dispose()
         await self._files.ended()
 
@@ -107,6 +123,17 @@ class _OpenFiles:
         connection._thread.daemon = True
         self._connections = [*(one for one in self._connections if one._thread.is_alive()), connection]
         return connection
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        self._users += 1
+        self._is_unused.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._is_unused.set()
 
 
 def create_engine(url: str) -> AsyncEngine:
