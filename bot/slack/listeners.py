@@ -24,8 +24,8 @@ from storage.store import Store
 log = structlog.get_logger(__name__)
 
 EVERYTHING = re.compile(r"[\s\S]*")
-SECONDS_FOR_HOME = 2.5
-"""Bolt acknowledges after the listener: Slack waits three seconds, then tells again."""
+SECONDS_TO_END = 2.0
+"""What is being drawn at the end may take so long."""
 
 
 class Listeners:
@@ -39,6 +39,7 @@ class Listeners:
         self._forms = forms
         self._home = home
         self._installations = installations
+        self._drawing: set[asyncio.Task[None]] = set()
 
     def install(self, app: AsyncApp) -> None:
         """Register everything. The narrower patterns come first: Bolt takes the first that fits."""
@@ -108,16 +109,23 @@ class Listeners:
             await ack(response_action="clear")
 
     async def home_opened(self, body: dict[str, Any], client: AsyncWebClient) -> None:
-        """Somebody looks at the app's home, or at their messages with it."""
-        event = body["event"]
-        try:
-            async with asyncio.timeout(SECONDS_FOR_HOME):
-                if event.get("tab") == "home":
-                    await self._home.publish(client, team=body["team_id"], user=event["user"])
-                else:
-                    await self._home.suggest(client, team=body["team_id"], user=event["user"], channel=event["channel"])
-        except (*NETWORK, TimeoutError) as error:
-            log.info("slack.home_not_shown", error=type(error).__name__)
+        """Somebody looks at the app's home, or at their messages with it.
+
+        Slack is told at once that it came, and would tell again after three seconds: on a busy machine a home is shown
+        late, neither never nor twice.
+        """
+        task = asyncio.create_task(self._draw(body, client))
+        self._drawing.add(task)
+        task.add_done_callback(self._drawing.discard)
+
+    async def close(self) -> None:
+        """End what runs in the background; whoever looks at their home again is shown it."""
+        if not self._drawing:
+            return
+        _, late = await asyncio.wait(list(self._drawing), timeout=SECONDS_TO_END)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def uninstalled(self, body: dict[str, Any]) -> None:
         """The app was removed from a workspace: its tokens are forgotten."""
@@ -131,6 +139,18 @@ class Listeners:
         """Tokens were revoked; where the bot's is among them, the installation is of no use any more."""
         if (body["event"].get("tokens") or {}).get("bot"):
             await self.uninstalled(body)
+
+    async def _draw(self, body: dict[str, Any], client: AsyncWebClient) -> None:
+        event = body["event"]
+        try:
+            if event.get("tab") == "home":
+                await self._home.publish(client, team=body["team_id"], user=event["user"])
+            else:
+                await self._home.suggest(client, team=body["team_id"], user=event["user"], channel=event["channel"])
+        except NETWORK as error:
+            log.info("slack.home_not_shown", error=type(error).__name__)
+        except Exception:
+            log.exception("slack.home_failed")
 
     @staticmethod
     def _rated(body: dict[str, Any]) -> tuple[str, bool] | None:

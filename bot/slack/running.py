@@ -8,7 +8,6 @@ from logging import getLogger
 import stamina
 import structlog
 from fastapi import APIRouter
-from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
@@ -27,6 +26,7 @@ from bot.slack.limits import Limits
 from bot.slack.listeners import Listeners
 from bot.slack.places import FACE
 from bot.slack.site import slack_router
+from bot.slack.socket import Socket
 from bot.slack.workspaces import Workspaces
 from bot.wiring import Application
 
@@ -55,13 +55,14 @@ async def listening(application: Application) -> AsyncIterator[APIRouter]:
     handling = Handling(settings, store, application.assistant, face, workspaces)
     inbox = Inbox(store, handling.handle)
     app = _bolt(settings, workspaces)
-    Listeners(
+    listeners = Listeners(
         store=store,
         inbox=inbox,
         forms=Forms(store, application.assistant, handling, inbox),
         home=HomeTab(application.assistant, workspaces),
         installations=installations,
-    ).install(app)
+    )
+    listeners.install(app)
     application.faces[FACE] = face
     await inbox.resume()
     connecting = asyncio.create_task(_connect(settings, app)) if how.is_socket else None
@@ -72,6 +73,7 @@ async def listening(application: Application) -> AsyncIterator[APIRouter]:
             connecting.cancel()
             with suppress(asyncio.CancelledError):
                 await connecting
+        await listeners.close()
         await inbox.close()
         await handling.close()
         await face.close()
@@ -105,16 +107,14 @@ def _bolt(settings: Settings, workspaces: Workspaces) -> AsyncApp:
 async def _connect(settings: Settings, app: AsyncApp) -> None:
     """Hold a socket to Slack; where Slack cannot be reached, the rest of the server goes on."""
     token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else ""
-    handler = AsyncSocketModeHandler(
-        app, token, web_client=web_client(settings, token), ping_interval=SECONDS_BETWEEN_PINGS
-    )
+    socket = Socket(app, token, web_client=web_client(settings, token), ping_interval=SECONDS_BETWEEN_PINGS)
     try:
         tries = stamina.retry_context(NETWORK, attempts=None, timeout=None, wait_max=MOST_SECONDS_BETWEEN_CONNECTS)
         async for attempt in tries:
             with attempt:
-                await handler.connect_async()
+                await socket.connect()
         log.info("slack.connected")
         # The client renews its socket by itself.
         await asyncio.Event().wait()
     finally:
-        await handler.close_async()
+        await socket.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BUTTONS = frozenset({"button", "icon_button"})
 MENUS = frozenset({"static_select", "overflow", "radio_buttons", "checkboxes"})
 FEEDBACK = frozenset({"feedback_buttons"})
-HOME_SECONDS = 15.0
+HOME_SECONDS = 60.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -169,9 +169,9 @@ class Person:
         return self.home
 
     async def open_messages_tab(self) -> list[Json]:
-        """Open the app's Messages tab; returns the suggested prompts, once the app has heard of it."""
+        """Open the app's Messages tab; returns the suggested prompts, once there are some."""
         self._open_tab("messages")
-        await self.slack.delivery.settled(HOME_SECONDS)
+        await self.slack.changes.until(lambda: self.suggested_prompts, within_s=HOME_SECONDS)
         return self.suggested_prompts
 
     async def shortcut(self, callback_id: str) -> None:
