@@ -38,9 +38,10 @@ Handler = Callable[[Arrival], Awaitable[None]]
 class Inbox:
     """Takes arrivals, and hands each to the handler once."""
 
-    def __init__(self, store: Store, handler: Handler) -> None:
+    def __init__(self, store: Store, handler: Handler, *, settle_s: float = SETTLE_SECONDS) -> None:
         self._store = store
         self._handler = handler
+        self._settle_s = settle_s
         self._pending: list[tuple[Row, asyncio.Future[None]]] = []
         self._strange: dict[str, list[tuple[float, Arrival]]] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -144,7 +145,7 @@ class Inbox:
         try:
             while line in self._wanted:
                 self._wanted.discard(line)
-                await self._pause(SETTLE_SECONDS)
+                await self._pause(self._settle_s)
                 await self._handle_all(line)
         finally:
             del self._lines[line]
