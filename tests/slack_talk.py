@@ -15,6 +15,7 @@ from bot.slack import slack_of
 from bot.wiring import Application, assemble
 from storage.models import Inbox, Message, Outbox
 from storage.states import MessageState
+from storage.store import Store
 from tests.conversing import add_base_model
 from tests.databases import put_database
 from tests.fake_runs import FakeRuns
@@ -72,7 +73,7 @@ class SlackTalk:
         """Wait until everything that was said is handled and shown."""
         await self.slack.settled(PATIENCE_S)
         deadline = time.monotonic() + PATIENCE_S
-        while not await is_quiet(self.application):
+        while not await is_quiet(self.application.world.store):
             assert time.monotonic() < deadline, f"the thread never became quiet:\n{self.words()}"
             await asyncio.sleep(0.02)
 
@@ -84,9 +85,9 @@ class SlackTalk:
         return "\n".join(message.words for message in self.messages() if before.get(message.ts) != message.words)
 
 
-async def is_quiet(application: Application) -> bool:
+async def is_quiet(store: Store) -> bool:
     """Whether nothing waits to be handled or to be shown, and no answer grows."""
-    async with application.world.store.reading() as session:
+    async with store.reading() as session:
         waiting = await session.scalar(select(func.count()).select_from(Inbox))
         unseen = await session.scalar(select(func.count()).select_from(Outbox))
         growing = await session.scalar(select(func.count()).where(Message.state == MessageState.STREAMING))

@@ -25,15 +25,16 @@ from bot.slack.installations import Installations, cipher
 from storage.migrations import upgrade
 from storage.store import Store
 from tests.conversing import identity
-from tests.slack_emulator import Person, SlackEmulator, SlackMessage, Workspace
+from tests.slack_emulator import ANSWER_S, Person, SlackEmulator, SlackMessage, Workspace
 from tests.slack_emulator.delivery import OperationTimeout
 from tests.slack_emulator.faults import Faults
+from tests.slack_talk import is_quiet
 
 WORKSPACES, PEOPLE = 10, 5
 ROUNDS = 4
 KILLS = 3
 PATIENCE_S = 150.0
-LOOK_S = 30.0
+LOOK_S = 60.0
 """So long a person looks at a thread before pressing a button once more."""
 
 SCRIPT = (
@@ -53,6 +54,7 @@ class Process:
     """The application; killed and started again."""
 
     environment: dict[str, str]
+    database_url: str
     log: Path
     running: subprocess.Popen[bytes] | None = field(default=None)
 
@@ -100,7 +102,7 @@ async def make_process(slack: SlackEmulator, home: Path) -> Process:
         "TUNESMITH_SLACK_CLIENT_SECRET": slack.client_secret,
         "TUNESMITH_ENCRYPTION_KEYS": keys,
     }
-    return Process(environment=environment, log=home / "process.log")
+    return Process(environment=environment, database_url=url, log=home / "process.log")
 
 
 def said_by_app(person: Person, root: str) -> list[SlackMessage]:
@@ -129,8 +131,8 @@ async def press(person: Person, root: str, label: str, has_come: Callable[[], bo
             return
 
 
-async def converse(person: Person, data: Path) -> list[str]:
-    """Hold the conversation; what the thread then shows, from top to bottom."""
+async def converse(person: Person, data: Path) -> str:
+    """Hold the conversation; the thread in which it was held."""
     root = await person.post(person.dm, files=[("identity.jsonl", data)])
     for lines, expected in SCRIPT:
         has_come = partial(stands, person, root, expected, 1 + times(person, root, expected))
@@ -141,7 +143,7 @@ async def converse(person: Person, data: Path) -> list[str]:
                 await person.post(person.dm, line, thread=root)
         came = await until(has_come, within_s=PATIENCE_S)
         assert came, f"after {lines} never came {expected!r}: {shown(person, root)[-3:]}"
-    return await settled(person, root)
+    return root
 
 
 def times(person: Person, root: str, expected: str) -> int:
@@ -153,13 +155,17 @@ def stands(person: Person, root: str, expected: str, least: int) -> bool:
     return times(person, root, expected) >= least
 
 
-async def settled(person: Person, root: str) -> list[str]:
-    """What a thread shows once nothing has changed in it for a while."""
-    seen: list[str] = []
-    while seen != (now := shown(person, root)):
-        seen = now
-        await asyncio.sleep(3)
-    return now
+async def quiet(slack: SlackEmulator, process: Process) -> None:
+    """Wait until everything that was said is handled, and its last state is shown, however late."""
+    store = Store(process.database_url)
+    try:
+        await slack.settled(PATIENCE_S)
+        deadline = time.monotonic() + PATIENCE_S
+        while not await is_quiet(store):
+            assert time.monotonic() < deadline, "something was never handled, or never shown"
+            await asyncio.sleep(0.5)
+    finally:
+        await store.close()
 
 
 def shown(person: Person, root: str) -> list[str]:
@@ -179,12 +185,14 @@ def crowd(slack: SlackEmulator, workspaces: int, people: int) -> list[Person]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     async def hold() -> list[str]:
-        async with SlackEmulator() as slack:
+        async with SlackEmulator(answer_s=ANSWER_S) as slack:
             (person,) = crowd(slack, 1, 1)
             process = await make_process(slack, tmp_path_factory.mktemp("undisturbed"))
             process.start()
             try:
-                return await converse(person, identity(process.log.with_name("identity.jsonl")))
+                root = await converse(person, identity(process.log.with_name("identity.jsonl")))
+                await quiet(slack, process)
+                return shown(person, root)
             finally:
                 process.kill()
 
@@ -207,7 +215,7 @@ def trouble(seed: int) -> Faults:
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 async def test_every_thread_ends_as_the_undisturbed_one(seed: int, tmp_path: Path, undisturbed: list[str]) -> None:
-    async with SlackEmulator(speed=0, faults=trouble(seed), checks_blocks=False) as slack:
+    async with SlackEmulator(speed=0, faults=trouble(seed), checks_blocks=False, answer_s=ANSWER_S) as slack:
         people = crowd(slack, WORKSPACES, PEOPLE)
         process = await make_process(slack, tmp_path)
         process.start()
@@ -219,9 +227,11 @@ async def test_every_thread_ends_as_the_undisturbed_one(seed: int, tmp_path: Pat
                 await asyncio.sleep(chance.uniform(4, 9))
                 process.kill()
                 process.start()
-            ended = await holding
+            roots = await holding
+            await quiet(slack, process)
         finally:
             holding.cancel()
             process.kill()
+        ended = [shown(person, root) for person, root in zip(people, roots, strict=True)]
         different = [thread for thread in ended if thread != undisturbed]
         assert not different, f"{len(different)} of {len(ended)} differ, such as\n{different[0]}\nfrom\n{undisturbed}"

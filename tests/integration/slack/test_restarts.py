@@ -40,9 +40,9 @@ async def test_an_answer_that_was_cut_off_is_closed_and_says_so(tmp_path: Path) 
                 await talk.say(LINE, files=[identity(tmp_path / "identity.jsonl")])
                 await until(lambda: bool(runs.attempts))
                 runs.finish()
-                await until(lambda: "You are talking to identity-1" in talk.words(), within_s=60)
+                await until(lambda: "You are talking to identity-1" in talk.words())
                 host = next(iter(servers.hosts.values()))
-                host.answer, host.between_tokens_s = lambda model, messages: " ".join(f"w{n}" for n in range(900)), 0.05
+                host.answer, host.between_tokens_s = lambda model, messages: " ".join(f"w{n}" for n in range(500)), 0.2
                 await ann.post(ann.dm, "a long one", thread=talk.root)
                 await until(lambda: "w9" in talk.words())
                 answer = talk.messages()[-1]
@@ -50,12 +50,14 @@ async def test_an_answer_that_was_cut_off_is_closed_and_says_so(tmp_path: Path) 
             before = [message.ts for message in talk.messages()]
             async with running(settings, runs, servers) as application:
                 talk.application = application
-                await until(lambda: not answer.is_streaming, within_s=30)
+                await until(lambda: not answer.is_streaming)
                 await talk.quiet()
                 assert "w9" in answer.words
                 assert "Stop generating" not in answer.buttons
                 assert "Ask again" in answer.buttons
                 assert [message.ts for message in talk.messages()] == before
+                # The server comes up beside it.
+                await until(lambda: bool(servers.hosts))
                 host = next(iter(servers.hosts.values()))
                 host.answer, host.between_tokens_s = lambda model, messages: "short", 0.0
                 assert "short" in await talk.press("Ask again")
@@ -68,7 +70,7 @@ async def test_a_stream_whose_beginning_was_never_confirmed_is_not_begun_again(t
         assert isinstance(runs, FakeRuns)
         await until(lambda: bool(runs.attempts))
         runs.finish()
-        await until(lambda: "You are talking to identity-1" in talk.words(), within_s=60)
+        await until(lambda: "You are talking to identity-1" in talk.words())
         before = len(talk.messages())
         talk.slack.faults.lost_answers = {"chat.startStream": 1.0}
         answered = await talk.say("Who are you?")

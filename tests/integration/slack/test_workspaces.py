@@ -161,7 +161,7 @@ async def test_installed_in_two_workspaces_renewed_and_removed(tmp_path: Path) -
             assert "no runs" in (await talks[0].say("!runs")).lower()
 
             acme.uninstall()
-            await slack.settled(10)
+            await slack.settled(60)
             assert await installations.async_find_bot(enterprise_id=None, team_id=acme.team_id) is None
             assert "运行" in await talks[1].say("!runs")
 
