@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from tests.benchmarks.bench_turns import Figure
-from tests.slack_emulator import Channel, Person, SlackEmulator, Workspace
+from tests.slack_emulator import ANSWER_S, Channel, Person, SlackEmulator, Workspace
 from tests.slack_talk import slack_settings
 
 PEOPLE, CHANNELS = 500, 50
@@ -25,7 +25,7 @@ SECONDS_TO_BEGIN = 10.0
 
 
 async def _figures(folder: Path) -> list[Figure]:
-    async with SlackEmulator(checks_blocks=False) as slack:
+    async with SlackEmulator(checks_blocks=False, answer_s=ANSWER_S) as slack:
         workspace = slack.add_workspace("Acme")
         people = [workspace.add_user(f"Person {number}") for number in range(PEOPLE)]
         channels = [workspace.add_channel(f"channel-{number}", members=people) for number in range(CHANNELS)]

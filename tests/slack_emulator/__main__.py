@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 
+from tests.slack_emulator.delivery import ANSWER_S
 from tests.slack_emulator.emulator import SlackEmulator
 from tests.slack_emulator.page import add_page
 
@@ -21,7 +22,7 @@ def furnish(slack: SlackEmulator) -> None:
 
 async def main(port: int) -> None:
     """Serve until interrupted."""
-    slack = SlackEmulator()
+    slack = SlackEmulator(answer_s=ANSWER_S)
     add_page(slack)
     furnish(slack)
     await slack.start(port)

@@ -1,4 +1,4 @@
-"""How what happens reaches the app: Socket Mode or signed HTTP, three seconds to acknowledge, then again."""
+"""How what happens reaches the app: Socket Mode or signed HTTP, a moment to acknowledge, then again."""
 
 import asyncio
 import hashlib
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tests.slack_emulator.emulator import SlackEmulator
 
 MOST_SOCKETS = 10
+ANSWER_S = 3.0
+"""So long Slack waits for the app's acknowledgement."""
+PATIENT_S = 60.0
+"""So long a test does that is not about Slack's hurry."""
 
 
 class OperationTimeout(Exception):
@@ -48,11 +52,11 @@ class Socket:
 class Delivery:
     """Delivers events (again and again until acknowledged) and what people do (once)."""
 
-    def __init__(self, slack: "SlackEmulator") -> None:
+    def __init__(self, slack: "SlackEmulator", ack_deadline_s: float) -> None:
         self._slack = slack
         self.sockets: list[Socket] = []
         self.url: str | None = None
-        self.ack_deadline_s = 3.0
+        self.ack_deadline_s = ack_deadline_s
         self.retry_pauses_s: tuple[float, ...] = (0.1, 0.5, 1.0)
         """Slack itself waits nothing, a minute and five minutes."""
         self.connection_wait_s = 30.0
@@ -210,12 +214,14 @@ class Delivery:
         future: asyncio.Future[Json | None] = asyncio.get_running_loop().create_future()
         socket.waiting[envelope_id] = future
         self.attempts.append((kind, payload))
+        # As it is now: a test may change it for the next attempt as soon as the app has this one.
+        deadline_s = self.ack_deadline_s
         try:
             await socket.ws.send_json(envelope)
             faults = self._slack.faults
             if kind == "events_api" and faults.happens(faults.socket_drops, "socket"):
                 asyncio.get_running_loop().call_later(0.01, socket.abort)
-            async with asyncio.timeout(self.ack_deadline_s):
+            async with asyncio.timeout(deadline_s):
                 answer = await future
         except TimeoutError as error:
             raise Unacknowledged("timeout") from error

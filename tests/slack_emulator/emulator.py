@@ -17,7 +17,7 @@ import tests.slack_emulator.methods_views  # noqa: F401
 from bot.slack.manifest import manifest as own_manifest
 from tests.slack_emulator import api, file_routes, oauth, oauth_routes, response_routes
 from tests.slack_emulator.changes import Changes
-from tests.slack_emulator.delivery import Delivery
+from tests.slack_emulator.delivery import PATIENT_S, Delivery
 from tests.slack_emulator.faults import Faults
 from tests.slack_emulator.limits import RateLimits
 from tests.slack_emulator.state import File, Ids, Json, ResponseUrl, Token, Trigger
@@ -32,6 +32,8 @@ class SlackEmulator:
     ``manifest``: what the app asked for; its own by default. Commands, shortcuts, scopes and events are those.
     ``checks_blocks``: False spares the few milliseconds that a check takes, for measurements in one process.
     ``speed``: how many times faster than Slack's minutes the rate limits are refilled here; 0: no limits.
+    ``answer_s``: how long the app has to acknowledge, and a trigger to be used. Slack's own ``ANSWER_S`` is for what is
+    about it: on a machine that does ten things at once, everything else would fail by chance.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class SlackEmulator:
         speed: float = 1.0,
         faults: Faults | None = None,
         checks_blocks: bool = True,
+        answer_s: float = PATIENT_S,
     ) -> None:
         content = own_manifest() if manifest is None else manifest
         features = content["features"]
@@ -69,15 +72,17 @@ class SlackEmulator:
         self.triggers: dict[str, Trigger] = {}
         self.has_hard_history_limits = False
         """Whether threads are read as slowly as Slack lets distributed apps outside its marketplace."""
-        self.trigger_seconds = 3.0
+        self.trigger_seconds = answer_s
         self.stream_seconds = 300.0
         """After which a stream ends by itself. Slack does not say when; our reading is a few minutes."""
+        self.looking_seconds = 0.2
+        """Slack looks at an uploaded file before it may stand in a message; until then it has no ``mimetype``."""
         self.response_urls: dict[str, ResponseUrl] = {}
         self.calls: list[api.CallRecord] = []
         self.changes = Changes()
         self.faults = faults or Faults()
         self.limits = RateLimits(speed)
-        self.delivery = Delivery(self)
+        self.delivery = Delivery(self, answer_s)
         self.address = ""
         """``http://127.0.0.1:PORT``, once it runs."""
         self.application = web.Application(client_max_size=MOST_BYTES)

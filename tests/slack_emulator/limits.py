@@ -2,7 +2,8 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 TIERS = {1: 1, 2: 20, 3: 50, 4: 100}
 """Calls a minute. Slack says "20+" and so on, and forgives "occasional bursts": our reading is a bucket of that size,
@@ -17,11 +18,10 @@ class _Bucket:
     size: float
     per_second: float
     left: float
-    at: float = field(default_factory=time.monotonic)
+    at: float
 
-    def take(self) -> float:
+    def take(self, now: float) -> float:
         """Take one; 0.0, or the seconds until there is one."""
-        now = time.monotonic()
         self.left = min(self.size, self.left + (now - self.at) * self.per_second)
         self.at = now
         if self.left >= 1:
@@ -35,6 +35,7 @@ class RateLimits:
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed = speed
+        self.clock: Callable[[], float] = time.monotonic
         self._buckets: dict[tuple[str, str], _Bucket] = {}
 
     def retry_after_s(self, *, team: str, method: str, tier: int | None, channel: str) -> int:
@@ -42,13 +43,14 @@ class RateLimits:
         if not self.speed or (tier is None and method != "chat.postMessage"):
             return 0
         key = (team, f"{method}/{channel}" if tier is None else method)
+        now = self.clock()
         if key not in self._buckets:
-            self._buckets[key] = self._bucket(tier)
-        wait_s = self._buckets[key].take()
+            self._buckets[key] = self._bucket(tier, now)
+        wait_s = self._buckets[key].take(now)
         return math.ceil(wait_s) if wait_s else 0
 
-    def _bucket(self, tier: int | None) -> _Bucket:
+    def _bucket(self, tier: int | None, now: float) -> _Bucket:
         if tier is None:
-            return _Bucket(size=POST_BURST, per_second=self.speed, left=POST_BURST)
+            return _Bucket(size=POST_BURST, per_second=self.speed, left=POST_BURST, at=now)
         size = TIERS[tier]
-        return _Bucket(size=size, per_second=size / 60 * GENEROSITY * self.speed, left=size)
+        return _Bucket(size=size, per_second=size / 60 * GENEROSITY * self.speed, left=size, at=now)

@@ -6,7 +6,7 @@ from tests.slack_emulator.api import Call, method
 from tests.slack_emulator.methods_chat import thread_of
 from tests.slack_emulator.payloads import file_json
 from tests.slack_emulator.showing import message_of
-from tests.slack_emulator.state import LOOKING_SECONDS, File, Json, Refused
+from tests.slack_emulator.state import File, Json, Refused
 
 MOST_BYTES = 1 << 30
 
@@ -54,7 +54,7 @@ def complete_upload(call: Call) -> Json:
         call.workspace.stand(channel, message)
     for file in files:
         call.slack.files[file.id] = file
-        file.ready_at = time.monotonic() + LOOKING_SECONDS
+        file.ready_at = time.monotonic() + call.slack.looking_seconds
     return {"files": [file_json(file, call.slack.address) for file in files]}
 
 

@@ -11,9 +11,6 @@ from tests.slack_emulator.words import buttons_in, words_of
 
 Json = dict[str, Any]
 
-LOOKING_SECONDS = 0.2
-"""Slack looks at an uploaded file before it may stand in a message; until then it has no ``mimetype``."""
-
 
 class Refused(Exception):
     """What Slack would not do: its error code, and what else its answer says."""

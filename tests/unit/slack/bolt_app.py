@@ -9,9 +9,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.slack_emulator import SlackEmulator, Workspace
 
-LOOKS_EVERY_S = 0.3
-"""How often Slack's client looks whether its socket lives; a broken one is renewed after two looks."""
-
 
 def web_client(slack: SlackEmulator, token: str) -> AsyncWebClient:
     """Slack's own client."""
@@ -28,10 +25,14 @@ def new_app(slack: SlackEmulator, workspace: Workspace) -> AsyncApp:
 
 
 @asynccontextmanager
-async def connected(slack: SlackEmulator, app: AsyncApp) -> AsyncIterator[None]:
-    """Hold the app's socket."""
+async def connected(slack: SlackEmulator, app: AsyncApp, *, looks_every_s: float = 30.0) -> AsyncIterator[None]:
+    """Hold the app's socket.
+
+    ``looks_every_s``: how often Slack's client looks whether it lives. One that does not answer within half of it is
+    broken, and with it what a person does in this moment: so it is long, except where sockets are to be renewed.
+    """
     client = web_client(slack, slack.app_token)
-    handler = AsyncSocketModeHandler(app, slack.app_token, web_client=client, ping_interval=LOOKS_EVERY_S)
+    handler = AsyncSocketModeHandler(app, slack.app_token, web_client=client, ping_interval=looks_every_s)
     await handler.connect_async()
     try:
         yield
