@@ -95,6 +95,17 @@ class Store:
         await self.engine.dispose()
         await self._files.ended()
 
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        self._users += 1
+        self._is_unused.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._is_unused.set()
+
 
 class _OpenFiles:
     """The connections of an engine to SQLite, each with a thread of its own."""
@@ -123,17 +134,6 @@ class _OpenFiles:
         connection._thread.daemon = True
         self._connections = [*(one for one in self._connections if one._thread.is_alive()), connection]
         return connection
-
-    @contextmanager
-    def _used(self) -> Iterator[None]:
-        self._users += 1
-        self._is_unused.clear()
-        try:
-            yield
-        finally:
-            self._users -= 1
-            if not self._users:
-                self._is_unused.set()
 
 
 def create_engine(url: str) -> AsyncEngine:
