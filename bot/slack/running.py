@@ -32,8 +32,9 @@ from bot.wiring import Application
 
 log = structlog.get_logger(__name__)
 
-SECONDS_BETWEEN_PINGS = 2.0
-"""On the socket. A broken one is noticed after a few of them: meanwhile nobody is answered."""
+SECONDS_BETWEEN_PINGS = 5.0
+"""On the socket. One without an answer in half of this is broken: a shorter wait would break that of a busy machine, and
+with it a press, which Slack does not tell again."""
 MOST_SECONDS_BETWEEN_CONNECTS = 30.0
 
 
