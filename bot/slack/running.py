@@ -33,8 +33,8 @@ from bot.wiring import Application
 log = structlog.get_logger(__name__)
 
 SECONDS_BETWEEN_PINGS = 5.0
-"""On the socket. One without an answer in half of this is broken: a shorter wait would break that of a busy machine, and
-with it a press, which Slack does not tell again."""
+"""On the socket. Without an answer in half of this it is given up: a shorter wait would give up that of a busy machine,
+and with it a press, which Slack does not tell again."""
 MOST_SECONDS_BETWEEN_CONNECTS = 30.0
 
 
