@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -40,7 +39,7 @@ from storage.files import ArtifactFiles
 from storage.states import HostState
 from training.adapters import AdapterProblem, check_adapter
 from training.base_copies import BaseCopies
-from training.cluster import Cluster, ClusterError, Conflict, Json, Missing, Unreachable
+from training.cluster import Cluster, ClusterError, Conflict, Invalid, Json, Missing, Unreachable
 from training.places import ClusterPlace
 from training.runs import BackendUnavailable, Preparing
 from training.watching import Watched
@@ -286,12 +285,8 @@ class KubernetesVllm:
 
     def _telling_line(self, pod: Json, container: str, pauses_s: Iterable[float]) -> str | None:
         path = self.cluster.path("v1", "pods", pod["metadata"]["name"], "log")
-        statuses = [*pod["status"].get("initContainerStatuses", []), *pod["status"].get("containerStatuses", [])]
-        is_over = any(each["name"] == container and "terminated" in each["state"] for each in statuses)
         try:
-            before = {} if is_over else {"previous": "true"}
-            read = partial(self.cluster.text, path, container=container, tailLines=LOG_LINES, **before)
-            return awaited_telling_line(read, pauses_s)
+            return awaited_telling_line(lambda: last_words(self.cluster, path, container), pauses_s)
         except ClusterError as error:
             log.info("host.no_log", pod=pod["metadata"]["name"], error=str(error))
             return None
@@ -365,3 +360,17 @@ class KubernetesVllm:
 
     def _delete_pod(self, pod: Json) -> None:
         self.cluster.delete(self.cluster.path("v1", "pods", pod["metadata"]["name"]), grace_s=0)
+
+
+def last_words(cluster: Cluster, path: str, container: str) -> str:
+    """The end of a container's log, ``path``, after that of the one before it.
+
+    One that ended is started again by its node, at first at once: by the time when we ask, the log of the one that we
+    were told of may be either. Raises ClusterError.
+    """
+    logs = []
+    for query in ({"previous": "true"}, {}):
+        # There is none before the first, and none yet of one that is about to begin.
+        with suppress(Invalid, Missing):
+            logs.append(cluster.text(path, container=container, tailLines=LOG_LINES, **query))
+    return "\n".join(logs)

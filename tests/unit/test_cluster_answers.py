@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from serving.kubernetes import last_words
 from training.cluster import Cluster, ClusterError, Forbidden, Unreachable
 from training.places import ClusterPlace
 
@@ -21,6 +22,8 @@ class Answers(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     connections = 0
+    logs: ClassVar[dict[bool, str]] = {}
+    """Of the container before the last, and of the last."""
 
     def setup(self) -> None:
         super().setup()
@@ -39,6 +42,9 @@ class Answers(BaseHTTPRequestHandler):
             case "/broken":
                 self._answer(403, b'{"message": "thi', length=1000)
                 self.close_connection = True
+            case "/log":
+                words = self.logs.get("previous=true" in self.path)
+                self._answer(200 if words else 400, (words or '{"message": "no such container"}').encode())
             case "/watch":
                 self.send_response(200)
                 self.send_header("Transfer-Encoding", "chunked")
@@ -116,3 +122,16 @@ def test_the_connection_of_a_watch_that_is_left_is_not_used_again(api: tuple[Clu
     events.close()
     assert cluster.get("/ok") == {"kind": "Thing"}
     assert handler.connections == 2
+
+
+@pytest.mark.parametrize("logs", [{True: "an error"}, {False: "an error"}, {True: "an error", False: "Starting"}])
+def test_last_words_are_found_in_whichever_log_they_are(
+    api: tuple[Cluster, type[Answers]], logs: dict[bool, str]
+) -> None:
+    cluster, handler = api
+    handler.logs = logs
+    assert "an error" in last_words(cluster, "/log", "vllm").splitlines()
+
+
+def test_a_container_that_wrote_nothing_has_no_last_words(api: tuple[Cluster, type[Answers]]) -> None:
+    assert last_words(api[0], "/log", "vllm") == ""
