@@ -103,7 +103,8 @@ async def is_interrupted(server: ServerProcess, thread_id: str, count: int) -> b
     async with reloaded(server, thread_id) as page:
         await page.until(lambda: len(answers(page)) == count, seconds=LONG)
         # What is said next is shown after the answer's own end, whichever that is.
-        await say_and_hear(page, f"/params max_tokens={20 + count}", f"`max_tokens` = {20 + count}")
+        # From now on the likeliest word, as drawing might end an answer before its first.
+        await say_and_hear(page, f"/params max_tokens={20 + count} temperature=0", f"`max_tokens` = {20 + count}")
         return any(card["state"] == "interrupted" for card in props(page, "Answer"))
 
 
