@@ -196,7 +196,7 @@ class LocalVllm:
     def _spawn(self, folder: Path, host: HostSpec) -> None:
         with suppress(FileNotFoundError):
             (folder / "log.txt").replace(folder / "log.previous.txt")
-        build, port, api_key = find_build(self._python), _free_port(), secrets.token_urlsafe(24)
+        build, port, api_key = find_build(self._python), free_port(), secrets.token_urlsafe(24)
         pid = spawn(
             command(host, python=str(self._python), port=port, build=build, resources=self._resources),
             environment(folder, api_key=api_key, build=build, resources=self._resources, inherited=os.environ),
@@ -239,10 +239,10 @@ def _write(folder: Path, record: _Record) -> None:
     part.replace(folder / "process.json")
 
 
-def _free_port() -> int:
-    """A port where nobody listens."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of ``host`` where nobody listens."""
     while True:
         port = random.SystemRandom().choice(PORTS)
         with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
             return port

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.ports import free_port
+from serving.vllm_local import free_port
 
 USER, PASSWORD = "tunesmith", "a secret/@word"
 WRITTEN_PASSWORD = "a%20secret%2F%40word"

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 
+from serving.vllm_local import free_port
 from tests.cluster.cluster import ClusterError, build
-from tests.ports import free_port
 
 SOURCE = Path(__file__).parent / "s3"
 PROGRAM = "github.com/versity/versitygw/cmd/versitygw"

@@ -1,18 +1,16 @@
 """What an API server, or something before it, may answer: each becomes an error of ours that says so."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from serving.kubernetes import last_words
+from tests.api_server import cluster_of
 from training.cluster import Cluster, ClusterError, Forbidden, Unreachable
-from training.places import ClusterPlace
 
 EVENT = json.dumps({"type": "ADDED", "object": {"metadata": {"name": "one", "resourceVersion": "1"}}})
 
@@ -65,32 +63,11 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-@contextmanager
-def answering() -> Iterator[tuple[str, type[Answers]]]:
-    handler = type("Counted", (Answers,), {})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", handler
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[tuple[Cluster, type[Answers]]]:
-    with answering() as (url, handler):
-        config = {
-            "clusters": [{"name": "it", "cluster": {"server": url}}],
-            "users": [{"name": "me", "user": {"token": "none"}}],
-            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
-            "current-context": "it",
-        }
-        (tmp_path / "kubeconfig").write_text(json.dumps(config))
-        place = ClusterPlace(name="it", kubeconfig=tmp_path / "kubeconfig", image="trainer:1")
-        with closing(Cluster(place)) as cluster:
-            yield cluster, handler
+    handler = type("Counted", (Answers,), {})
+    with cluster_of(handler, tmp_path) as cluster:
+        yield cluster, handler
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,16 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
-from training.cluster import Cluster
-from training.places import ClusterPlace
+from tests.api_server import cluster_of
 from training.watching import Watched
 
 PATIENCE_S = 30
@@ -48,8 +47,7 @@ class Server:
             yield {"type": change[0], "object": change[1]}
 
 
-@contextmanager
-def serving(server: Server) -> Iterator[str]:
+def handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -80,16 +78,7 @@ def serving(server: Server) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(data)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_port}"
-        finally:
-            server.may_list.set()
-            server.changes.put(None)
-            http.shutdown()
-            thread.join()
+    return Handler
 
 
 @pytest.fixture
@@ -99,19 +88,13 @@ def server() -> Server:
 
 @pytest.fixture
 def jobs(server: Server, tmp_path: Path) -> Iterator[Watched]:
-    with serving(server) as url:
-        config = {
-            "clusters": [{"name": "it", "cluster": {"server": url}}],
-            "users": [{"name": "me", "user": {"token": "none"}}],
-            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
-            "current-context": "it",
-        }
-        (tmp_path / "kubeconfig").write_text(json.dumps(config))
-        place = ClusterPlace(name="it", kubeconfig=tmp_path / "kubeconfig", image="trainer:1")
-        with closing(Cluster(place)) as cluster:
-            watched = Watched(cluster, cluster.path("batch/v1", "jobs"), labels="a=b")
-            with closing(watched):
+    with cluster_of(handler_of(server), tmp_path) as cluster:
+        try:
+            with closing(Watched(cluster, cluster.path("batch/v1", "jobs"), labels="a=b")) as watched:
                 yield watched
+        finally:
+            server.may_list.set()
+            server.changes.put(None)
 
 
 def until(holds: Callable[[], bool]) -> None:

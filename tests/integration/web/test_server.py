@@ -17,7 +17,7 @@ import pytest
 
 from bot.settings import Settings
 from chainlit_app.server import listen
-from tests.ports import free_port
+from serving.vllm_local import free_port
 from tests.web_page import open_page
 
 START = "from bot.cli import main; main()"

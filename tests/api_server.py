@@ -1,0 +1,36 @@
+"""An API server of a few lines for what a real one seldom says."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from training.cluster import Cluster
+from training.places import ClusterPlace
+
+
+@contextmanager
+def cluster_of(handler: type[BaseHTTPRequestHandler], folder: Path) -> Iterator[Cluster]:
+    """A cluster whose API server answers as ``handler`` does; its kubeconfig is written to ``folder``."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            with closing(Cluster(_place(f"http://127.0.0.1:{server.server_port}", folder))) as cluster:
+                yield cluster
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _place(url: str, folder: Path) -> ClusterPlace:
+    config = {
+        "clusters": [{"name": "it", "cluster": {"server": url}}],
+        "users": [{"name": "me", "user": {"token": "none"}}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
+        "current-context": "it",
+    }
+    (folder / "kubeconfig").write_text(json.dumps(config))
+    return ClusterPlace(name="it", kubeconfig=folder / "kubeconfig", image="trainer:1")
