@@ -133,7 +133,12 @@ class Application:
                 raise _TurnLost
         except* _TurnLost:
             log.warning("loops.lost")
-            await self.loops.break_off()
+        # Before Python 3.13 a task group that ends for an error of its own keeps to itself that its task was cancelled
+        # meanwhile (cpython issue 116720): the end of the server would wait for loops that go on for ever.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        await self.loops.break_off()
 
 
 @asynccontextmanager
