@@ -1,5 +1,7 @@
 """Where the app is installed, its tokens encrypted by the face."""
 
+from datetime import datetime
+
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,6 +19,7 @@ async def find_installation(session: AsyncSession, *, face: str, workspace: str)
     return await session.scalar(query)
 
 
-async def drop_installation(session: AsyncSession, *, face: str, workspace: str) -> None:
-    """Forget an installation with its tokens."""
-    await session.execute(delete(Installation).where(Installation.face == face, Installation.workspace == workspace))
+async def drop_installation(session: AsyncSession, *, face: str, workspace: str, kept_before: datetime) -> None:
+    """Forget an installation with its tokens, unless it was kept later than that."""
+    query = delete(Installation).where(Installation.face == face, Installation.workspace == workspace)
+    await session.execute(query.where(Installation.updated_at < kept_before))

@@ -5,6 +5,8 @@ one decrypts, so that a key is changed by putting a new one in front.
 """
 
 import json
+import time
+from datetime import UTC, datetime
 from logging import Logger, getLogger
 from typing import Any
 
@@ -81,8 +83,16 @@ class Installations(AsyncInstallationStore):
 
     async def async_delete_all(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Forget a workspace."""
+        await self.forget(team_id or enterprise_id or "", told_at=time.time())
+
+    async def forget(self, workspace: str, *, told_at: float) -> None:
+        """Forget a workspace whose tokens ended in that second of Slack's clock.
+
+        Slack may tell it late, or once more, when the app has been installed anew: that installation stays.
+        """
+        next_second = datetime.fromtimestamp(int(told_at) + 1, UTC)
         async with self._store.transaction() as session:
-            await drop_installation(session, face=FACE, workspace=team_id or enterprise_id or "")
+            await drop_installation(session, face=FACE, workspace=workspace, kept_before=next_second)
 
     async def _put(self, installation: Installation) -> None:
         whole = installation.is_enterprise_install

@@ -130,9 +130,8 @@ class Listeners:
     async def uninstalled(self, body: dict[str, Any]) -> None:
         """The app was removed from a workspace: its tokens are forgotten."""
         if self._installations is not None:
-            await self._installations.async_delete_all(
-                enterprise_id=body.get("enterprise_id"), team_id=body.get("team_id")
-            )
+            workspace = body.get("team_id") or body.get("enterprise_id") or ""
+            await self._installations.forget(workspace, told_at=body["event_time"])
         log.info("slack.uninstalled", team=body.get("team_id"))
 
     async def revoked(self, body: dict[str, Any]) -> None:

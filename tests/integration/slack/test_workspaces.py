@@ -165,6 +165,19 @@ async def test_installed_in_two_workspaces_renewed_and_removed(tmp_path: Path) -
             assert await installations.async_find_bot(enterprise_id=None, team_id=acme.team_id) is None
             assert "运行" in await talks[1].say("!runs")
 
+            # Installed anew; what Slack could not tell at its time comes now.
+            await install(slack, address, ann)
+            ended = [payload for _, payload in slack.delivery.attempts if _is_end(payload)]
+            assert len(ended) == 2
+            for payload in ended:
+                slack.delivery.event({**payload, "event_time": payload["event_time"] - 60})
+            await slack.settled(60)
+            assert "no runs" in (await talks[0].say("!runs")).lower()
+
+
+def _is_end(payload: Any) -> bool:
+    return payload.get("event", {}).get("type") in {"app_uninstalled", "tokens_revoked"}
+
 
 async def test_tokens_of_a_workspace_are_in_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with SlackEmulator() as slack:

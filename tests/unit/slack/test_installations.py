@@ -1,5 +1,6 @@
 """Tokens are encrypted in the table, keys can be changed, and a workspace is found with or without its organisation."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -88,6 +89,17 @@ async def test_what_was_removed_is_gone(store: Store) -> None:
     installations = Installations(store, cipher(OLD))
     await installations.async_save(installation())
     await installations.async_delete_all(enterprise_id=None, team_id="T1")
+    assert await installations.async_find_bot(enterprise_id=None, team_id="T1") is None
+
+
+async def test_an_end_that_is_told_late_leaves_a_newer_installation(store: Store) -> None:
+    installations = Installations(store, cipher(OLD))
+    removed_at = time.time() - 60
+    await installations.async_save(installation())
+    await installations.forget("T1", told_at=removed_at)
+    assert await installations.async_find_bot(enterprise_id=None, team_id="T1") is not None
+    # Slack's clock has whole seconds.
+    await installations.forget("T1", told_at=int(time.time()))
     assert await installations.async_find_bot(enterprise_id=None, team_id="T1") is None
 
 
