@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from bot.reconcile import is_under_way
 from bot.settings import Settings
 from bot.slack import slack_of
 from bot.wiring import Application, assemble
-from storage.models import Inbox, Message, Outbox
+from storage.models import Inbox, Message, Outbox, Thread
 from storage.states import MessageState
 from storage.store import Store
 from tests.conversing import add_base_model
@@ -77,6 +78,14 @@ class SlackTalk:
             assert time.monotonic() < deadline, f"the thread never became quiet:\n{self.words()}"
             await asyncio.sleep(0.02)
 
+    async def at_rest(self) -> None:
+        """Wait until nothing is under way either: the questions of a comparison are asked after it was announced."""
+        await self.quiet()
+        deadline = time.monotonic() + PATIENCE_S
+        while not await is_at_rest(self.application.world.store):
+            assert time.monotonic() < deadline, f"something is under way for ever:\n{self.words()}"
+            await asyncio.sleep(0.02)
+
     def _seen(self) -> dict[str, str]:
         return {message.ts: message.words for message in self.messages()}
 
@@ -92,6 +101,13 @@ async def is_quiet(store: Store) -> bool:
         unseen = await session.scalar(select(func.count()).select_from(Outbox))
         growing = await session.scalar(select(func.count()).where(Message.state == MessageState.STREAMING))
     return not (waiting or unseen or growing)
+
+
+async def is_at_rest(store: Store) -> bool:
+    """Whether nothing is under way in any thread."""
+    async with store.reading() as session:
+        threads = (await session.scalars(select(Thread.id))).all()
+        return not any([await is_under_way(session, thread_id) for thread_id in threads])
 
 
 def slack_settings(slack: SlackEmulator, workspace: Workspace, home: Path, **more: Any) -> Settings:

@@ -41,6 +41,7 @@ async def test_an_answer_that_was_cut_off_is_closed_and_says_so(tmp_path: Path) 
                 await until(lambda: bool(runs.attempts))
                 runs.finish()
                 await until(lambda: "You are talking to identity-1" in talk.words())
+                await talk.at_rest()
                 host = next(iter(servers.hosts.values()))
                 host.answer, host.between_tokens_s = lambda model, messages: " ".join(f"w{n}" for n in range(500)), 0.2
                 await ann.post(ann.dm, "a long one", thread=talk.root)
@@ -71,6 +72,7 @@ async def test_a_stream_whose_beginning_was_never_confirmed_is_not_begun_again(t
         await until(lambda: bool(runs.attempts))
         runs.finish()
         await until(lambda: "You are talking to identity-1" in talk.words())
+        await talk.at_rest()
         before = len(talk.messages())
         talk.slack.faults.lost_answers = {"chat.startStream": 1.0}
         answered = await talk.say("Who are you?")

@@ -52,11 +52,11 @@ async def begin(talk: SlackTalk, tmp_path: Path) -> FakeRuns:
 
 
 async def serve(talk: SlackTalk, tmp_path: Path) -> None:
-    """As above, until the thread talks to the model."""
+    """As above, until the thread talks to the model, and nothing else asks it."""
     runs = await begin(talk, tmp_path)
     runs.finish()
     await until(lambda: "You are talking to identity-1" in talk.words())
-    await talk.quiet()
+    await talk.at_rest()
 
 
 async def test_a_run_lives_in_one_message_and_ends_with_its_curve(talk: SlackTalk, tmp_path: Path) -> None:
