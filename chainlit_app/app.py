@@ -22,6 +22,7 @@ from starlette.datastructures import Headers
 
 from bot.commands import COMMANDS
 from bot.dialogs.general import starters
+from bot.ending import end
 from bot.replies import Said, Text
 from bot.texts import nearest_language, texts
 from bot.turns import ThreadRef, Turn, UserRef
@@ -73,11 +74,7 @@ class WebApp:
 
     async def close(self) -> None:
         """End what is still under way; the database holds all that is needed to go on."""
-        for task in self._tasks:
-            task.cancel()
-        for task in list(self._tasks):
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(self._tasks)
 
     async def log_in(self, headers: Headers) -> User:
         """The one local person: only this machine reaches the server."""

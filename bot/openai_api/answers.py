@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import orjson
 from starlette.types import Message, Send
@@ -72,10 +72,14 @@ class Answering:
             yield
         finally:
             if keeping is not None:
-                async with self._sending:  # never in the middle of a message
+                try:
+                    async with self._sending:  # never in the middle of a message
+                        pass
+                finally:
                     keeping.cancel()
-                with suppress(asyncio.CancelledError):
-                    await keeping
+                await asyncio.wait([keeping])
+                if not keeping.cancelled():
+                    keeping.result()
 
     async def _keep_alive(self) -> None:
         while True:

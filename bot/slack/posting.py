@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from slack_sdk.errors import SlackApiError
 
+from bot.ending import to_its_end
 from bot.slack.blocks import Rendered
 from bot.slack.errors import error_code, was_refused
 from bot.slack.limits import Limits
@@ -27,6 +28,8 @@ EVENT_TYPE = "tunesmith_message"
 A_PAGE, MOST_PAGES = 15, 20
 """Messages in which a lost one is looked for, from the time it was meant to be posted. 15 is what Slack gives to every
 app, those distributed outside its own directory included."""
+SECONDS_FOR_EDIT = 5.0
+"""An edit that Slack is doing may go on so long when nobody wants it any more."""
 DELETED = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 NO_STREAM = frozenset({"message_not_in_streaming_state", "message_not_found"})
 BLOCKS_REFUSED = frozenset({"invalid_blocks", "msg_blocks_too_long", "invalid_blocks_format"})
@@ -88,7 +91,8 @@ class Posting:
             await client.chat_update(channel=place.channel, ts=stamp, metadata=metadata, **content)
 
         try:
-            await _with_words_at_least(update, rendered)
+            # Broken off, it might be done by Slack after the edit that comes next.
+            await to_its_end(_with_words_at_least(update, rendered), within_s=SECONDS_FOR_EDIT)
         except SlackApiError as error:
             if error_code(error) not in DELETED:
                 raise

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from logging import getLogger
 
 import stamina
@@ -12,6 +12,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 
+from bot.ending import end
 from bot.settings import Settings
 from bot.slack.clients import web_client
 from bot.slack.configuration import ways
@@ -71,9 +72,7 @@ async def listening(application: Application) -> AsyncIterator[APIRouter]:
         yield slack_router(settings, app, installations)
     finally:
         if connecting is not None:
-            connecting.cancel()
-            with suppress(asyncio.CancelledError):
-                await connecting
+            await end([connecting])
         await listeners.close()
         await inbox.close()
         await handling.close()

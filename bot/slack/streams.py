@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
+from bot.ending import end
 from bot.replies import Answer
 from bot.slack.blocks import render
 from bot.slack.errors import NETWORK, NotInstalled, error_code, was_refused
@@ -70,11 +70,10 @@ class Streams:
 
     async def end(self, place: Place, message_id: str) -> None:
         """Close the stream of a message, this process's or one that a killed one left open."""
-        stream = self._open.pop(message_id, None)
+        stream = self._open.get(message_id)
         if stream is not None and stream.task is not None:
-            stream.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await stream.task
+            await end([stream.task])
+            self._open.pop(message_id, None)
         await self._stop(place, message_id)
 
     async def _stop(self, place: Place, message_id: str) -> None:
@@ -87,11 +86,7 @@ class Streams:
 
     async def close(self) -> None:
         """End the tasks; what they showed is finished by the next process."""
-        for stream in list(self._open.values()):
-            if stream.task is not None:
-                stream.task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await stream.task
+        await end(stream.task for stream in self._open.values() if stream.task is not None)
         self._open.clear()
 
     async def _open_message(self, place: Place, answer: Answer, message_id: str, *, is_new: bool) -> tuple[str, bool]:
@@ -160,5 +155,5 @@ class Streams:
     async def _edit(self, stream: _Stream) -> None:
         await self._stop(stream.place, stream.message_id)
         (rendered, *_) = render(stream.latest, message_id=stream.message_id)
-        await self._posting.change(stream.place, stream.stamp, rendered, named(stream.message_id, 0))
         await self._posting.note(stream.message_id, 0, digest=None)
+        await self._posting.change(stream.place, stream.stamp, rendered, named(stream.message_id, 0))

@@ -1,5 +1,6 @@
 """The Web API: who calls, may they, how often, with what; then the method."""
 
+import asyncio
 import hmac
 import json
 import time
@@ -160,6 +161,7 @@ async def handle(slack: "SlackEmulator", request: web.Request) -> web.StreamResp
         arguments, error = await _arguments(request), ""
     except Refused as refused:
         arguments, error = {}, refused.error
+    await asyncio.sleep(slack.faults.late.pop(name, 0.0))
     response, answer = _answer(slack, request, name, arguments, error)
     shown = {key: value for key, value in arguments.items() if key not in {"token", "client_secret", "refresh_token"}}
     slack.calls.append(

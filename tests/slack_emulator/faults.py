@@ -29,6 +29,8 @@ class Faults:
     """Done, but the connection breaks before the answer."""
     rate_limited: Chances = field(default_factory=dict)
     """429 with Retry-After."""
+    late: dict[str, float] = field(default_factory=dict)
+    """Method -> seconds that its next call is on its way: Slack does it then, whether or not somebody still waits."""
     cut_downloads: float = 0.0
     """A file breaks off in its middle."""
     _counts: Counter[str] = field(default_factory=Counter, repr=False)
