@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.errors import SlackTokenRotationError
 from slack_sdk.http_retry.builtin_async_handlers import (
     AsyncConnectionErrorRetryHandler,
     AsyncRateLimitErrorRetryHandler,
@@ -20,7 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.settings import Settings
 from bot.slack.clients import web_client
-from bot.slack.errors import NETWORK, NotInstalled
+from bot.slack.errors import NETWORK, NotInstalled, error_code
 from bot.slack.installations import Installations
 from bot.slack.limits import Limits
 
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 KNOWN_FOR_SECONDS = 3600.0
 MINUTES_BEFORE_EXPIRY = 120
+SECONDS_BETWEEN_RENEWALS = 60.0
+"""That fail. Until its end the token is as good as before."""
 PEOPLE_A_PAGE = 500
 MOST_PAGES = 10
 """Of people, when many unknown ones come at once; whoever is further back is spoken to in English for the moment."""
@@ -50,6 +53,8 @@ class Workspaces:
         self._installations = installations
         self._limits = limits
         self._renewing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._renewed_again_at: dict[str, float] = {}
+        """Workspace -> when a token that could not be renewed, and is good for now, is tried again."""
         self._listing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._own: AuthorizeResult | None = None
         self._people: dict[tuple[str, str], tuple[float, Person]] = {}
@@ -92,9 +97,20 @@ class Workspaces:
     async def _renewed(self, bot: Bot | None) -> Bot | None:
         if bot is None or self._rotator is None or self._installations is None:
             return bot
-        renewed = await self._rotator.perform_bot_token_rotation(
-            bot=bot, minutes_before_expiration=MINUTES_BEFORE_EXPIRY
-        )
+        is_valid = (bot.bot_token_expires_at or 0) > time.time()
+        team = bot.team_id or bot.enterprise_id or ""
+        if is_valid and time.monotonic() < self._renewed_again_at.get(team, 0.0):
+            return bot
+        try:
+            renewed = await self._rotator.perform_bot_token_rotation(
+                bot=bot, minutes_before_expiration=MINUTES_BEFORE_EXPIRY
+            )
+        except NETWORK as error:
+            if not is_valid:
+                raise
+            log.warning("slack.token_not_renewed", team=team, error=rotation_error(error))
+            self._renewed_again_at[team] = time.monotonic() + SECONDS_BETWEEN_RENEWALS
+            return bot
         if renewed is None:
             return bot
         await self._installations.async_save_bot(renewed)
@@ -197,3 +213,9 @@ def ends_soon(bot: Bot) -> bool:
     """Whether a token has to be renewed."""
     expires_at = bot.bot_token_expires_at
     return expires_at is not None and expires_at <= time.time() + 60 * MINUTES_BEFORE_EXPIRY
+
+
+def rotation_error(error: Exception) -> str:
+    """Why a token was not renewed, in Slack's word or the network's."""
+    cause = error.api_error if isinstance(error, SlackTokenRotationError) else error
+    return error_code(cause) or type(cause).__name__

@@ -15,6 +15,8 @@ import pytest
 import uvicorn
 from cryptography.fernet import Fernet
 from fastapi import FastAPI
+from slack_sdk.errors import SlackTokenRotationError
+from slack_sdk.oauth.installation_store import Installation
 
 from bot.settings import LOCAL_HOSTS, Settings
 from bot.slack import slack_of
@@ -24,7 +26,9 @@ from bot.slack.manifest import manifest
 from bot.slack.workspaces import Workspaces
 from bot.wiring import Application, assemble
 from chainlit_app.guard import Guard
+from storage.store import Store
 from tests.conversing import add_base_model
+from tests.databases import put_database
 from tests.fake_runs import FakeRuns
 from tests.fake_vllm import FakeModelServer
 from tests.slack_emulator import SlackEmulator
@@ -177,6 +181,50 @@ async def test_installed_in_two_workspaces_renewed_and_removed(tmp_path: Path) -
 
 def _is_end(payload: Any) -> bool:
     return payload.get("event", {}).get("type") in {"app_uninstalled", "tokens_revoked"}
+
+
+@asynccontextmanager
+async def workspaces_of(slack: SlackEmulator, home: Path, *, ends_in_s: int) -> AsyncIterator[Workspaces]:
+    """Workspaces in which the app has one installation, whose token ends then."""
+    acme = slack.add_workspace("Acme")
+    given = {"slack_client_id": slack.client_id, "slack_client_secret": slack.client_secret, "encryption_keys": KEY}
+    settings = http_settings(slack, home, **given)
+    await put_database(settings.database_url)
+    store = Store(settings.database_url)
+    installations = Installations(store, cipher(KEY))
+    await installations.async_save(
+        Installation(
+            team_id=acme.team_id,
+            user_id="U0",
+            bot_token=acme.bot_token,
+            bot_refresh_token=str(acme.token and acme.token.refresh_token),
+            bot_token_expires_at=int(time.time()) + ends_in_s,
+        )
+    )
+    try:
+        yield Workspaces(settings, installations, Limits())
+    finally:
+        await store.close()
+
+
+async def test_a_token_that_cannot_be_renewed_is_good_until_its_end(tmp_path: Path) -> None:
+    async with SlackEmulator() as slack, workspaces_of(slack, tmp_path, ends_in_s=600) as workspaces:
+        (acme,) = slack.workspaces.values()
+        slack.faults.fail = {"oauth.v2.access": 1.0}
+        for _ in range(3):
+            found = await workspaces.authorize(None, acme.team_id)
+            assert found is not None
+            assert found.bot_token == acme.bot_token
+        # It is not asked for each time that something is said.
+        assert sum(call.method == "oauth.v2.access" for call in slack.calls) == 1
+
+
+async def test_a_token_that_has_ended_and_cannot_be_renewed_is_not_used(tmp_path: Path) -> None:
+    async with SlackEmulator() as slack, workspaces_of(slack, tmp_path, ends_in_s=-1) as workspaces:
+        (acme,) = slack.workspaces.values()
+        slack.faults.fail = {"oauth.v2.access": 1.0}
+        with pytest.raises(SlackTokenRotationError):
+            await workspaces.authorize(None, acme.team_id)
 
 
 async def test_tokens_of_a_workspace_are_in_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
