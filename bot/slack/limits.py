@@ -13,7 +13,6 @@ PER_MINUTE = {
     "conversations.history": 50,
     "users.info": 100,
     "users.list": 20,
-    "views.publish": 100,
 }
 """Of methods that are called often, in one workspace: the lower end of what Slack's tiers promise."""
 

@@ -7,10 +7,9 @@ from typing import Any
 import structlog
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_bolt.context.async_context import AsyncBoltContext
-from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.arrivals import from_command, from_event, from_press, from_shortcut
-from bot.slack.errors import NETWORK
+from bot.slack.errors import NETWORK, NotInstalled
 from bot.slack.forms import Forms
 from bot.slack.home_tab import HomeTab
 from bot.slack.inbox import Inbox
@@ -18,6 +17,7 @@ from bot.slack.installations import Installations
 from bot.slack.manifest import FINETUNE_FILE, NEW_FINETUNING
 from bot.slack.modal import FORM, OPEN_FORM, RATE
 from bot.slack.places import person_name
+from bot.slack.workspaces import Workspaces
 from storage.ratings import rate
 from storage.store import Store
 
@@ -32,9 +32,17 @@ class Listeners:
     """What Slack tells the app."""
 
     def __init__(
-        self, *, store: Store, inbox: Inbox, forms: Forms, home: HomeTab, installations: Installations | None
+        self,
+        *,
+        store: Store,
+        inbox: Inbox,
+        forms: Forms,
+        home: HomeTab,
+        workspaces: Workspaces,
+        installations: Installations | None,
     ) -> None:
         self._store = store
+        self._workspaces = workspaces
         self._inbox = inbox
         self._forms = forms
         self._home = home
@@ -89,14 +97,15 @@ class Listeners:
                 await rate(session, message_id=message_id, user_name=name, is_good=is_good)
         await ack()
 
-    async def form_wanted(self, ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+    async def form_wanted(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """The button that opens a form. The modal must be opened within three seconds."""
         await ack()
         view = await self._forms.open(body)
         if view is not None:
             try:
+                client = await self._workspaces.client(body["team"]["id"])
                 await client.views_open(trigger_id=body["trigger_id"], view=view)
-            except NETWORK as error:
+            except (*NETWORK, NotInstalled) as error:
                 # The button is still there: it can be pressed again.
                 log.info("slack.form_not_opened", error=type(error).__name__)
 
@@ -108,13 +117,13 @@ class Listeners:
         else:
             await ack(response_action="clear")
 
-    async def home_opened(self, body: dict[str, Any], client: AsyncWebClient) -> None:
+    async def home_opened(self, body: dict[str, Any]) -> None:
         """Somebody looks at the app's home, or at their messages with it.
 
         Slack is told at once that it came, and would tell again after three seconds: on a busy machine a home is shown
         late, neither never nor twice.
         """
-        task = asyncio.create_task(self._draw(body, client))
+        task = asyncio.create_task(self._draw(body))
         self._drawing.add(task)
         task.add_done_callback(self._drawing.discard)
 
@@ -139,14 +148,15 @@ class Listeners:
         if (body["event"].get("tokens") or {}).get("bot"):
             await self.uninstalled(body)
 
-    async def _draw(self, body: dict[str, Any], client: AsyncWebClient) -> None:
-        event = body["event"]
+    async def _draw(self, body: dict[str, Any]) -> None:
+        event, team = body["event"], body["team_id"]
         try:
+            client = await self._workspaces.client(team)
             if event.get("tab") == "home":
-                await self._home.publish(client, team=body["team_id"], user=event["user"])
+                await self._home.publish(client, team=team, user=event["user"])
             else:
-                await self._home.suggest(client, team=body["team_id"], user=event["user"], channel=event["channel"])
-        except NETWORK as error:
+                await self._home.suggest(client, team=team, user=event["user"], channel=event["channel"])
+        except (*NETWORK, NotInstalled) as error:
             log.info("slack.home_not_shown", error=type(error).__name__)
         except Exception:
             log.exception("slack.home_failed")

@@ -62,6 +62,7 @@ async def listening(application: Application) -> AsyncIterator[APIRouter]:
         inbox=inbox,
         forms=Forms(store, application.assistant, handling, inbox),
         home=HomeTab(application.assistant, workspaces),
+        workspaces=workspaces,
         installations=installations,
     )
     listeners.install(app)

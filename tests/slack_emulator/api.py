@@ -184,7 +184,7 @@ async def handle(slack: "SlackEmulator", request: web.Request) -> web.StreamResp
 def _answer(
     slack: "SlackEmulator", request: web.Request, name: str, arguments: Json, error: str
 ) -> tuple[web.Response, Json]:
-    if slack.faults.hits(slack.faults.fail, "fail", name):
+    if slack.faults.fails(name):
         return web.Response(status=503, text="upstream is not there"), {"error": "http_503"}
     token = _find_token(slack, request, arguments)
     headers: dict[str, str] = {}

@@ -25,6 +25,8 @@ class Faults:
     """The socket breaks when an event was written to it."""
     fail: Chances = field(default_factory=dict)
     """503, and nothing was done."""
+    fail_next: set[str] = field(default_factory=set)
+    """Methods whose next call fails so."""
     lost_answers: Chances = field(default_factory=dict)
     """Done, but the connection breaks before the answer."""
     rate_limited: Chances = field(default_factory=dict)
@@ -42,6 +44,13 @@ class Faults:
     def hits(self, chances: Chances, kind: str, method: str) -> bool:
         """Whether the next call of a method goes wrong in that way."""
         return self.happens(chances.get(method, chances.get("*", 0.0)), f"{kind}/{method}")
+
+    def fails(self, method: str) -> bool:
+        """Whether the next call of a method fails, and nothing is done."""
+        if method in self.fail_next:
+            self.fail_next.discard(method)
+            return True
+        return self.hits(self.fail, "fail", method)
 
     def delay_s(self) -> float:
         """Seconds that the next event waits."""

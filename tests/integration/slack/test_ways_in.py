@@ -133,6 +133,18 @@ async def test_a_file_of_one_byte_and_several_at_once(talk: SlackTalk, tmp_path:
     assert "two.jsonl" in news
 
 
+async def test_home_prompts_and_forms_come_although_slack_fails_once(talk: SlackTalk, tmp_path: Path) -> None:
+    talk.slack.faults.fail_next |= {"views.publish", "assistant.threads.setSuggestedPrompts", "views.open"}
+    assert await talk.person.open_home() is not None
+    assert await talk.person.open_messages_tab()
+    line = "!finetune fill.name=Nova fill.author=Acme base_model=tiny-instruct"
+    await talk.say(line, files=[identity(tmp_path / "identity.jsonl")])
+    await talk.say("custom")
+    await talk.person.press(talk.channel, talk.messages()[-1].ts, "All settings")
+    assert talk.person.modal is not None
+    assert not talk.slack.faults.fail_next
+
+
 async def test_a_sign_in_page_is_not_taken_for_a_file(tmp_path: Path) -> None:
     async with slack_talk(tmp_path / "home") as talk:
         assert talk.workspace.token is not None
