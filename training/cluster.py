@@ -349,7 +349,11 @@ def error_kind(status: int) -> type[ClusterError]:
 
 
 def _error_of(status: int, data: bytes) -> ClusterError:
-    message = f"HTTP {status}"
-    with suppress(ValueError, TypeError, AttributeError):
-        message = str(json.loads(data)["message"])
-    return error_kind(status)(" ".join(message.split())[:500])
+    kind, message = error_kind(status), f"HTTP {status}"
+    with suppress(ValueError, TypeError, AttributeError, KeyError):
+        said = json.loads(data)
+        message = str(said["message"])
+        if kind is Conflict and said["reason"] != "AlreadyExists":
+            # Two requests crossed, such as two that a quota counted at once: nothing was made.
+            kind = Unreachable
+    return kind(" ".join(message.split())[:500])

@@ -10,7 +10,7 @@ import pytest
 
 from serving.kubernetes import last_words
 from tests.api_server import cluster_of
-from training.cluster import Cluster, ClusterError, Forbidden, Unreachable
+from training.cluster import Cluster, ClusterError, Conflict, Forbidden, Unreachable
 
 EVENT = json.dumps({"type": "ADDED", "object": {"metadata": {"name": "one", "resourceVersion": "1"}}})
 
@@ -35,6 +35,10 @@ class Answers(BaseHTTPRequestHandler):
                 self._answer(200, b"<html>Log in</html>")
             case "/forbidden":
                 self._answer(403, b'{"message": "things are\\nforbidden"}')
+            case "/there":
+                self._answer(409, b'{"message": "one is there", "reason": "AlreadyExists"}')
+            case "/crossed":
+                self._answer(409, b'{"message": "try again", "reason": "Conflict"}')
             case "/bare":
                 self._answer(503, b"upstream connect error")
             case "/broken":
@@ -75,6 +79,8 @@ def api(tmp_path: Path) -> Iterator[tuple[Cluster, type[Answers]]]:
     [
         ("/page", Unreachable, "the answer is no JSON"),
         ("/forbidden", Forbidden, "things are forbidden"),
+        ("/there", Conflict, "one is there"),
+        ("/crossed", Unreachable, "try again"),
         ("/bare", Unreachable, "HTTP 503"),
         ("/broken", Unreachable, "ProtocolError"),
     ],
