@@ -14,12 +14,18 @@ from training.places import ClusterPlace
 @contextmanager
 def cluster_of(handler: type[BaseHTTPRequestHandler], folder: Path) -> Iterator[Cluster]:
     """A cluster whose API server answers as ``handler`` does; its kubeconfig is written to ``folder``."""
+    with place_of(handler, folder) as place, closing(Cluster(place)) as cluster:
+        yield cluster
+
+
+@contextmanager
+def place_of(handler: type[BaseHTTPRequestHandler], folder: Path) -> Iterator[ClusterPlace]:
+    """A place on such a cluster."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
-            with closing(Cluster(_place(f"http://127.0.0.1:{server.server_port}", folder))) as cluster:
-                yield cluster
+            yield _place(f"http://127.0.0.1:{server.server_port}", folder)
         finally:
             server.shutdown()
             thread.join()

@@ -76,20 +76,16 @@ class KubernetesRuns:
 
         Raises Preparing, NoCapacity where a quota is used up, Refused, BackendUnavailable.
         """
-        attempt = self.prepare(attempt)
         try:
+            attempt = self.prepare(attempt)
             self._end_earlier(attempt.id)
             self._write_request(attempt)
-            made = self._create_job(attempt)
-            with suppress(Conflict):
-                body = service(attempt, self.place, owner=made)
-                self.cluster.create(self.cluster.path("v1", "services"), body)
+            found = self._create(attempt)
         except (Invalid, Forbidden) as error:
-            self._take_back(attempt.id)
             raise (NoCapacity if verdicts.is_for_quota(str(error)) else Refused)(str(error)) from error
         except (ClusterError, ArtifactError, OSError) as error:
             raise BackendUnavailable(str(error)) from error
-        self._jobs.put(made)
+        self._jobs.put(found)
 
     def observe(self) -> Mapping[AttemptId, AttemptStatus]:
         """All Jobs of ours. Raises BackendUnavailable."""
@@ -174,19 +170,25 @@ class KubernetesRuns:
                 path.mkdir(parents=True, exist_ok=True)
             give_to([run, run / "checkpoints", own, model.parent], self.place.user_id)
 
-    def _create_job(self, attempt: Attempt) -> Json:
-        body = job(attempt, self.place, bucket=self._bucket)
+    def _create(self, attempt: Attempt) -> Json:
+        found, is_new = self._make("batch/v1", "jobs", job(attempt, self.place, bucket=self._bucket))
         try:
-            return self.cluster.create(self.cluster.path("batch/v1", "jobs"), body)
-        except Conflict:
-            return self.cluster.get(self._job_path(attempt.id))
+            self._make("v1", "services", service(attempt, self.place, owner=found))
+        except (Invalid, Forbidden):
+            if is_new:
+                # Without its Service it would wait for ever.
+                self._jobs.delete(job_name(attempt.id))
+            raise
+        return found
 
-    def _take_back(self, attempt: AttemptId) -> None:
-        """A Job whose Service was refused would wait for ever."""
+    def _make(self, group: str, plural: str, body: Json) -> tuple[Json, bool]:
+        """Create an object, and whether it is new; one of its name stays, whatever a quota says of a second by now."""
         try:
-            self._jobs.delete(job_name(attempt))
-        except ClusterError as error:
-            raise BackendUnavailable(str(error)) from error
+            return self.cluster.create(self.cluster.path(group, plural), body), True
+        except (Conflict, Forbidden, Invalid):
+            with suppress(Missing):
+                return self.cluster.get(self.cluster.path(group, plural, body["metadata"]["name"])), False
+            raise
 
     def _delete_job(self, attempt: AttemptId, *, grace_s: int) -> None:
         self._jobs.delete(job_name(attempt))

@@ -1,0 +1,103 @@
+"""Runs as Jobs, where a real cluster is hard to bring to it: refusals, broken requests, what others do to a Job."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.api_server import place_of
+from tests.kept_objects import KeptObjects, Refusal, handler_of
+from training.kubernetes import KubernetesRuns
+from training.manifest import example_attempt, job_name
+from training.runs import Attempt, BackendUnavailable, NoCapacity, Refused
+from training.spec import TrainingSpec
+
+SPEC = TrainingSpec(gpus_per_node=0)
+JOBS = "/apis/batch/v1/namespaces/default/jobs"
+SERVICES = "/api/v1/namespaces/default/services"
+QUOTA = Refusal(403, "Forbidden", 'jobs.batch "a" is forbidden: exceeded quota: objects')
+POLICY = Refusal(403, "Forbidden", 'admission webhook "policy" denied the request')
+CROSSED = Refusal(409, "Conflict", 'Operation cannot be fulfilled on quotas "all": the object has been modified')
+
+
+@pytest.fixture
+def cluster() -> KeptObjects:
+    return KeptObjects()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def runs(cluster: KeptObjects, root: Path, tmp_path: Path) -> Iterator[KubernetesRuns]:
+    with place_of(handler_of(cluster), tmp_path) as place:
+        own = place.model_copy(update={"user_id": os.getuid() or place.user_id, "queue": "research"})
+        try:
+            with closing(KubernetesRuns(own, root)) as backend:
+                yield backend
+        finally:
+            cluster.close()
+
+
+@pytest.fixture
+def attempt() -> Attempt:
+    return example_attempt(SPEC, name="one")
+
+
+@pytest.mark.parametrize("refusal", [QUOTA, POLICY])
+def test_what_is_there_already_is_not_made_again_nor_taken_back(
+    cluster: KeptObjects, runs: KubernetesRuns, attempt: Attempt, refusal: Refusal
+) -> None:
+    runs.submit(attempt)
+    made = dict(cluster.objects)
+    cluster.refusals = {("POST", "jobs"): refusal, ("POST", "services"): refusal}
+    runs.submit(attempt)
+    assert cluster.objects == made
+    assert set(runs.observe()) == {attempt.id}
+
+
+@pytest.mark.parametrize(("refusal", "error"), [(QUOTA, NoCapacity), (POLICY, Refused)])
+@pytest.mark.parametrize("plural", ["jobs", "services"])
+def test_a_refusal_leaves_nothing_half(
+    cluster: KeptObjects, runs: KubernetesRuns, attempt: Attempt, plural: str, refusal: Refusal, error: type[Exception]
+) -> None:
+    cluster.refusals["POST", plural] = refusal
+    with pytest.raises(error):
+        runs.submit(attempt)
+    assert cluster.objects == {}
+    assert runs.observe() == {}
+
+
+def test_a_job_that_was_there_is_not_taken_back_with_its_service(
+    cluster: KeptObjects, runs: KubernetesRuns, attempt: Attempt
+) -> None:
+    runs.submit(attempt)
+    cluster.remove(f"{SERVICES}/{job_name(attempt.id)}")
+    cluster.refusals["POST", "services"] = QUOTA
+    with pytest.raises(NoCapacity):
+        runs.submit(attempt)
+    assert set(cluster.objects) == {f"{JOBS}/{job_name(attempt.id)}"}
+
+
+@pytest.mark.parametrize("plural", ["jobs", "services"])
+def test_a_quota_that_was_counted_twice_at_once_is_tried_again(
+    cluster: KeptObjects, runs: KubernetesRuns, attempt: Attempt, plural: str
+) -> None:
+    cluster.refusals["POST", plural] = CROSSED
+    with pytest.raises(BackendUnavailable, match="has been modified"):
+        runs.submit(attempt)
+    del cluster.refusals["POST", plural]
+    runs.submit(attempt)
+    assert set(cluster.named("jobs")) == set(cluster.named("services")) == {job_name(attempt.id)}
+
+
+def test_a_root_that_cannot_be_read_is_away(runs: KubernetesRuns, attempt: Attempt, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    (root / "bases").write_text("no folder")
+    with pytest.raises(BackendUnavailable):
+        runs.submit(replace(attempt, base_model=str(tmp_path / "tiny")))
