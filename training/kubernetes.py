@@ -95,7 +95,7 @@ class KubernetesRuns:
             raise BackendUnavailable(str(error)) from error
         found = {attempt_of(each["metadata"]["labels"]): each for each in jobs.values()}
         for forgotten in self._ended.keys() - found.keys():
-            del self._ended[forgotten]
+            self._ended.pop(forgotten, None)
         try:
             self._progress.read_some([each for each in found if each not in self._ended])
             return {id_: self._status(id_, each, pods.get(id_, [])) for id_, each in found.items()}
@@ -109,10 +109,10 @@ class KubernetesRuns:
             if found is None or verdicts.is_finished(found) or verdicts.is_stopped(found):
                 return
             self._files.write(key(folder_of(attempt).stop), b"")
-            change: Json = {"metadata": {"annotations": {STOP_ANNOTATION: "wanted"}}}
-            if not found["spec"].get("suspend"):
-                # A deadline that has passed ends the pods, with their grace, and leaves the Job to be looked at.
-                change["spec"] = {"activeDeadlineSeconds": 1}
+            # A deadline that has passed ends the pods, with their grace, and leaves the Job to be looked at.
+            # While a Job is held back, its deadline rests: it counts from the moment in which the queue lets it go.
+            annotations = {STOP_ANNOTATION: "wanted"}
+            change: Json = {"metadata": {"annotations": annotations}, "spec": {"activeDeadlineSeconds": 1}}
             self._jobs.put(self.cluster.patch(self._job_path(attempt), change))
         except Missing:
             return
@@ -133,15 +133,16 @@ class KubernetesRuns:
         """Delete a Job that has not ended by itself: its pods may stand on a node that is dead."""
         try:
             found = self._jobs.objects().get(job_name(attempt))
-            if found is not None and not verdicts.is_finished(found):
-                self._delete_job(attempt, grace_s=0)
+            if found is None or not verdicts.is_finished(found):
+                # Its pods may be there without it: a request that was to delete them too has failed.
+                self._delete_job(attempt, is_there=found is not None)
         except ClusterError as error:
             raise BackendUnavailable(str(error)) from error
 
     def delete(self, attempt: AttemptId) -> None:
         """Delete the Job, all that it owns, and the attempt's files; the last attempt takes the run's files along."""
         try:
-            self._delete_job(attempt, grace_s=0)
+            self._delete_job(attempt)
             self._delete_files(attempt)
         except (ClusterError, ArtifactError, OSError) as error:
             raise BackendUnavailable(str(error)) from error
@@ -190,11 +191,13 @@ class KubernetesRuns:
                 return self.cluster.get(self.cluster.path(group, plural, body["metadata"]["name"])), False
             raise
 
-    def _delete_job(self, attempt: AttemptId, *, grace_s: int) -> None:
-        self._jobs.delete(job_name(attempt))
+    def _delete_job(self, attempt: AttemptId, *, is_there: bool = True) -> None:
+        # In this order: a Job makes new pods.
+        if is_there:
+            self._jobs.delete(job_name(attempt))
         for name, pod in self._pods.objects().items():
             if attempt_of(pod["metadata"]["labels"]) == attempt:
-                self.cluster.delete(self.cluster.path("v1", "pods", name), grace_s=grace_s)
+                self.cluster.delete(self.cluster.path("v1", "pods", name), grace_s=0)
 
     # A container takes a moment to die after its pod is gone, and may write until then.
     @stamina.retry(on=OSError, timeout=15, wait_initial=0.2)
@@ -207,8 +210,8 @@ class KubernetesRuns:
     # Looking
 
     def _status(self, attempt: AttemptId, found: Json, pods: Sequence[Json]) -> AttemptStatus:
-        if attempt in self._ended:
-            return self._ended[attempt]
+        if (known := self._ended.get(attempt)) is not None:
+            return known
         if not verdicts.is_over(found, pods):
             verdict = self._under_way(attempt, found, pods)
             if not verdict.state.is_final:

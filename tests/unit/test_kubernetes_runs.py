@@ -1,7 +1,8 @@
 """Runs as Jobs, where a real cluster is hard to bring to it: refusals, broken requests, what others do to a Job."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,14 @@ from training.manifest import example_attempt, job_name
 from training.runs import Attempt, BackendUnavailable, NoCapacity, Refused
 from training.spec import TrainingSpec
 
+PATIENCE_S = 30
 SPEC = TrainingSpec(gpus_per_node=0)
+PODS = "/api/v1/namespaces/default/pods"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 SERVICES = "/api/v1/namespaces/default/services"
 QUOTA = Refusal(403, "Forbidden", 'jobs.batch "a" is forbidden: exceeded quota: objects')
 POLICY = Refusal(403, "Forbidden", 'admission webhook "policy" denied the request')
+AWAY = Refusal(503, "ServiceUnavailable", "etcd leader changed")
 CROSSED = Refusal(409, "Conflict", 'Operation cannot be fulfilled on quotas "all": the object has been modified')
 
 
@@ -47,6 +51,25 @@ def runs(cluster: KeptObjects, root: Path, tmp_path: Path) -> Iterator[Kubernete
 @pytest.fixture
 def attempt() -> Attempt:
     return example_attempt(SPEC, name="one")
+
+
+def path_of(attempt: Attempt) -> str:
+    return f"{JOBS}/{job_name(attempt.id)}"
+
+
+def add_pod(cluster: KeptObjects, attempt: Attempt) -> str:
+    """As the Job's controller does."""
+    labels = cluster.objects[path_of(attempt)]["spec"]["template"]["metadata"]["labels"]
+    path = f"{PODS}/{job_name(attempt.id)}-0-x"
+    cluster.put(path, {"metadata": {"name": path.rsplit("/")[-1], "labels": labels}}, "ADDED")
+    return path
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("refusal", [QUOTA, POLICY])
@@ -81,7 +104,7 @@ def test_a_job_that_was_there_is_not_taken_back_with_its_service(
     cluster.refusals["POST", "services"] = QUOTA
     with pytest.raises(NoCapacity):
         runs.submit(attempt)
-    assert set(cluster.objects) == {f"{JOBS}/{job_name(attempt.id)}"}
+    assert set(cluster.objects) == {path_of(attempt)}
 
 
 @pytest.mark.parametrize("plural", ["jobs", "services"])
@@ -101,3 +124,32 @@ def test_a_root_that_cannot_be_read_is_away(runs: KubernetesRuns, attempt: Attem
     (root / "bases").write_text("no folder")
     with pytest.raises(BackendUnavailable):
         runs.submit(replace(attempt, base_model=str(tmp_path / "tiny")))
+
+
+def test_a_stop_is_kept_by_a_job_that_its_queue_may_let_go(
+    cluster: KeptObjects, runs: KubernetesRuns, attempt: Attempt
+) -> None:
+    runs.submit(attempt)
+    assert cluster.objects[path_of(attempt)]["spec"]["suspend"] is True
+    runs.cancel(attempt.id)
+    assert cluster.objects[path_of(attempt)]["spec"]["activeDeadlineSeconds"] == 1
+
+
+def test_pods_that_outlive_their_job_go_before_the_next_attempt(
+    cluster: KeptObjects, runs: KubernetesRuns, attempt: Attempt
+) -> None:
+    runs.submit(attempt)
+    pod = add_pod(cluster, attempt)
+    until(lambda: bool(runs._pods.objects()))
+    cluster.refusals["DELETE", "pods"] = AWAY
+    with pytest.raises(BackendUnavailable):
+        runs.release(attempt.id)
+    assert path_of(attempt) not in cluster.objects
+    following = replace(attempt, id=attempt.id._replace(number=2))
+    with pytest.raises(BackendUnavailable):
+        runs.submit(following)
+    assert path_of(following) not in cluster.objects
+    cluster.refusals.clear()
+    runs.submit(following)
+    assert pod not in cluster.objects
+    assert path_of(following) in cluster.objects
