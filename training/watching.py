@@ -106,12 +106,13 @@ class Watched:
                     version = self._follow(version)
             except Gone:
                 continue
-            except ClusterError as error:
+            except Exception as error:
                 if self._stop.is_wanted:
                     return
-                self._trouble = error
+                self._trouble = _as_cluster_error(error)
                 self._answered.set()
-                log.warning("cluster.watch_broken", path=self._path, error=str(error))
+                trace = None if isinstance(error, ClusterError) else error
+                log.warning("cluster.watch_broken", path=self._path, error=str(self._trouble), exc_info=trace)
                 self._stop.pause(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -158,6 +159,13 @@ class Watched:
                 self._objects.pop(name, None)
             else:
                 self._objects[name] = thing
+
+
+def _as_cluster_error(error: Exception) -> ClusterError:
+    if isinstance(error, ClusterError):
+        return error
+    # JSON of something before the API server, which has nothing of what a list or an event has.
+    return Unreachable(f"the answer makes no sense: {type(error).__name__}: {error}"[:200])
 
 
 def _uid(thing: Json) -> str:

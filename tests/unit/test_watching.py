@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.api_server import cluster_of
+from training.cluster import Unreachable
 from training.watching import Watched
 
 PATIENCE_S = 30
@@ -154,3 +155,22 @@ def test_what_was_deleted_is_gone_at_once_and_comes_back_under_its_name(server: 
     assert jobs.objects() == {"one": again}
     server.says("DELETED", job("one", 10, uid="second"))
     until(lambda: not jobs.objects())
+
+
+def test_what_makes_no_sense_is_asked_for_again(server: Server, jobs: Watched) -> None:
+    server.items.append({"metadata": {}})
+    server.may_list.set()
+    with pytest.raises(Unreachable, match="makes no sense"):
+        jobs.objects()
+    server.items[:] = [job("one", 4)]
+    until(lambda: is_known(jobs, "one"))
+    server.says("MODIFIED", {"metadata": {"name": "one", "resourceVersion": "page"}})
+    server.items.append(job("two", 6))
+    until(lambda: is_known(jobs, "two"))
+
+
+def is_known(jobs: Watched, name: str) -> bool:
+    try:
+        return name in jobs.objects()
+    except Unreachable:
+        return False
