@@ -59,9 +59,13 @@ def lost_pod(pods: Iterable[Json]) -> Json | None:
     """A pod whose node has fallen silent: it neither ends nor goes away while the node is dead."""
     for pod in pods:
         disruption = _condition(pod, "DisruptionTarget")
-        is_marked = disruption is not None and disruption.get("reason") == "DeletionByTaintManager"
-        ready = _condition(pod, "Ready")
-        if is_marked and pod["status"].get("phase") == "Running" and ready and ready["status"] != "True":
+        if disruption is None or disruption.get("reason") != "DeletionByTaintManager":
+            continue
+        phase, ready = pod["status"].get("phase"), _condition(pod, "Ready")
+        if phase == "Running" and ready and ready["status"] != "True":
+            return pod
+        # One that was still being made has nothing to save: whether its node lives makes no difference.
+        if phase == "Pending" and "deletionTimestamp" in pod["metadata"]:
             return pod
     return None
 

@@ -46,6 +46,10 @@ def pod(*conditions: Json, phase: str = "Running", node: str | None = "n1", **st
     }
 
 
+def deleted(found: Json) -> Json:
+    return {**found, "metadata": {**found["metadata"], "deletionTimestamp": ago(0)}}
+
+
 def exited(code: int, reason: str = "Error", **more: str) -> Json:
     terminated = {"exitCode": code, "reason": reason, **more}
     return pod(phase="Failed", containerStatuses=[{"state": {"terminated": terminated}}])
@@ -110,6 +114,10 @@ TAINTED = condition("DisruptionTarget", reason="DeletionByTaintManager", message
         (pod(TAINTED, condition("Ready")), False),
         (pod(TAINTED), False),
         (pod(TAINTED, condition("Ready", "False"), phase="Failed"), False),
+        (deleted(pod(TAINTED, condition("Ready", "False"), phase="Pending")), True),
+        (deleted(pod(TAINTED, phase="Pending")), True),
+        (pod(TAINTED, phase="Pending"), False),
+        (deleted(pod(condition("DisruptionTarget", reason="EvictionByEvictionAPI"), phase="Pending")), False),
         (pod(condition("DisruptionTarget", reason="EvictionByEvictionAPI"), condition("Ready", "False")), False),
         (pod(condition("Ready", "False")), False),
     ],
