@@ -42,7 +42,8 @@ class ProgressReader:
     def read_some(self, live: Sequence[AttemptId]) -> None:
         """Look at some of the live attempts, those that were not looked at for longest first."""
         now = time.monotonic()
-        recent = sum(now - at < 1 for at in self._read_at.values())
+        # A copy: another thread may forget one meanwhile.
+        recent = sum(now - at < 1 for at in list(self._read_at.values()))
         due = sorted(live, key=lambda each: self._read_at.get(each, 0.0))
         self.read(due[: max(0, MOST_READS_A_SECOND - recent)])
 
@@ -55,7 +56,8 @@ class ProgressReader:
 
     def has_begun(self, attempt: AttemptId) -> bool:
         """Whether it has begun to train, as far as was read."""
-        return attempt in self._known and self._known[attempt].has_begun
+        file = self._known.get(attempt)
+        return file is not None and file.has_begun
 
     def joined(self, attempt: AttemptId) -> AttemptProgress:
         """How far it is, with the points of the attempts before it that still hold."""

@@ -57,7 +57,8 @@ class SeveralPlaces:
             raise BackendUnavailable(f"{name} did not answer")
         try:
             self._places[name].submit(attempt)
-            self._where[attempt.id] = name
+            with self._lock:
+                self._where[attempt.id] = name
         finally:
             # What was asked before does not tell of this attempt.
             with self._lock:
@@ -73,11 +74,13 @@ class SeveralPlaces:
         if len(self._away) == len(self._places):
             raise BackendUnavailable("no place answers")
         found: dict[AttemptId, AttemptStatus] = {}
-        where = {attempt: name for attempt, name in self._where.items() if name in self._away}
+        where: dict[AttemptId, str] = {}
         for name, answer in answers.items():
             found |= answer or {}
             where |= dict.fromkeys(answer or (), name)
-        self._where = where
+        with self._lock:
+            out_of_sight = {attempt: name for attempt, name in self._where.items() if name in self._away}
+            self._where = out_of_sight | where
         return Observed(found, away=self._away)
 
     def cancel(self, attempt: AttemptId) -> None:
@@ -106,8 +109,9 @@ class SeveralPlaces:
     def delete(self, attempt: AttemptId) -> None:
         """Forget it, wherever it is."""
         self._each(attempt, lambda place: place.delete(attempt))
-        self._where.pop(attempt, None)
-        self._questions.clear()
+        with self._lock:
+            self._where.pop(attempt, None)
+            self._questions.clear()
 
     # Asking
 

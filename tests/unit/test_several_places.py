@@ -1,9 +1,11 @@
 """Several places behind one port: the suite of every backend, and what happens when one of them is away."""
 
+import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from storage.states import RunState
 from tests.contracts.run_backend import RunBackendContract
+from tests.fake_runs import FakeAttempt
 from tests.fakes import FakeRuns
 from tests.unit.test_fake_runs import FakeStage, make_attempt
 from training.runs import Attempt, AttemptId, AttemptStatus, BackendUnavailable, Refused
@@ -213,3 +216,36 @@ def test_a_late_answer_from_before_a_submission_does_not_count(patience: Patienc
     slow.may_answer.set()
     assert made.several.observe()[AttemptId("a", 1)].state is RunState.PENDING
     made.several.close()
+
+
+def test_attempts_may_be_deleted_while_others_are_looked_at(places: Places) -> None:
+    for number in range(2000):
+        places.shanghai.attempts[AttemptId(f"b{number}", 1)] = FakeAttempt(
+            attempt=attempt("b"), status=AttemptStatus(state=RunState.SUCCEEDED)
+        )
+    places.several.observe()
+    places.shanghai.is_available = False
+    is_done = threading.Event()
+
+    def submit_and_delete() -> None:
+        while not is_done.is_set():
+            # A look that began before does not know of it: it might then be at the place that is away.
+            with suppress(BackendUnavailable):
+                places.several.submit(attempt("a"))
+                places.several.delete(AttemptId("a", 1))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            deleting = thread.submit(submit_and_delete)
+            try:
+                for _ in range(100):
+                    assert places.several.observe().away == {"shanghai"}
+            finally:
+                is_done.set()
+            deleting.result()
+    finally:
+        sys.setswitchinterval(before)
+    places.shanghai.is_available = True
+    assert set(places.shanghai.attempts) <= set(places.several.observe())
