@@ -2,8 +2,6 @@
 
 import hashlib
 import socket
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+
+from tests.served import Served
 
 LONGEST_TEST_S = 900
 """So long connections are kept: one that ends just when it is used again would be an error."""
@@ -25,16 +25,12 @@ def fake_hub(models: Mapping[str, Path]) -> Iterator[str]:
         settings = uvicorn.Config(
             _app(models), log_level="critical", lifespan="off", ws="none", timeout_keep_alive=LONGEST_TEST_S
         )
-        server = uvicorn.Server(settings)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.005)
+        served = Served(settings, listener)
+        served.start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            server.should_exit = server.force_exit = True
-            thread.join()
+            served.stop()
 
 
 def _app(models: Mapping[str, Path]) -> FastAPI:

@@ -23,6 +23,7 @@ from serving.services import AdapterRef, AdapterRefused, Address, HostSpec, Host
 from serving.vllm_client import VllmClient
 from serving.vllm_command import KEEP_ALIVE_S, vllm_rank
 from storage.states import HostState
+from tests.served import Served
 from training.adapters import AdapterProblem, check_adapter
 from training.conversation import ChatMessage, ChatRole
 from training.templates import ChatTemplate, TemplateRefused
@@ -96,8 +97,7 @@ class FakeVllm:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=1,
         )
-        self._server = uvicorn.Server(settings)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._served = Served(settings, self._socket)
 
     @property
     def address(self) -> Address:
@@ -105,14 +105,11 @@ class FakeVllm:
         return Address(base_url=f"http://127.0.0.1:{port}", api_key=self.api_key or "none")
 
     def open(self) -> "FakeVllm":
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.005)
+        self._served.start()
         return self
 
     def close(self) -> None:
-        self._server.should_exit = self._server.force_exit = True
-        self._thread.join(60)
+        self._served.stop()
         self._socket.close()
 
     def __enter__(self) -> "FakeVllm":

@@ -1,12 +1,13 @@
 """A real PostgreSQL server on this machine, in a folder of its own."""
 
+import asyncio
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -58,6 +59,15 @@ class PostgresServer:
     def stop(self, how: str = "immediate") -> None:
         """End it; ``immediate``: as a kill would."""
         self._run("pg_ctl", "-D", str(self._data), "-m", how, *PATIENCE, "stop")
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """It is ended as by a kill, and is there again afterwards, whatever happens meanwhile."""
+        await asyncio.to_thread(self.stop)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.start)
 
     def make(self) -> None:
         """Make its files."""

@@ -86,8 +86,11 @@ class S3Server:
         """End it; what it holds stays for the next start."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(60)
-            self._process = None
+            try:
+                self._process.wait(60)
+            finally:
+                self._process.kill()
+                self._process = None
 
     def _answers(self) -> bool:
         try:
@@ -103,8 +106,8 @@ def s3_server(folder: Path, *, host: str = "127.0.0.1") -> Iterator[S3Server]:
     for name in ("data", "sidecar"):
         (folder / name).mkdir(parents=True)
     server = S3Server(binary=program(), folder=folder, host=host, port=free_port(host))
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.stop()

@@ -98,8 +98,8 @@ def server_with_model(home: Path, model: Path) -> Iterator[ServerProcess]:
     shutil.copytree(model, home / "models" / model.name)
     write_manifest(home / "models" / model.name)
     server = ServerProcess(home=home)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

@@ -59,12 +59,18 @@ async def running_site(home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         async with assemble(settings, runs=runs, servers=servers) as application, site_of(application) as site:
             await add_base_model(application.world.store, settings.models_folder / "tiny-instruct")
             serving = asyncio.create_task(run(site, listener, ready.set))
+            # Where it ends before it is ready, that is what there is to be told.
+            serving.add_done_callback(lambda _: ready.set())
             await ready.wait()
             try:
-                yield Web(address=address_of(listener), application=application, runs=runs, servers=servers)
+                if not serving.done():
+                    yield Web(address=address_of(listener), application=application, runs=runs, servers=servers)
             finally:
-                signal.raise_signal(signal.SIGTERM)
-                await serving
+                # Without a server nobody listens for the signal any more: it would end the tests.
+                if not serving.done():
+                    signal.raise_signal(signal.SIGTERM)
+                async with asyncio.timeout(120):
+                    await serving
 
 
 async def eventually(is_so: Callable[[], object], *, seconds: float = 60) -> None:

@@ -40,6 +40,7 @@ CNI_PLUGINS = "/usr/lib/cni"
 IMAGE = "localhost/base:1"  # busybox; every node has it
 NODE_GRACE_S = 8  # a silent node becomes NotReady after this time
 CERTIFICATE_END = "-----END CERTIFICATE-----\n"
+LONGEST_S = 600  # for any command that is run to its end
 EVICTION_S = 5  # and its pods are deleted after this time more
 
 # The kubelet insists on these values of /proc/sys. Nodes see files with them instead of the host's settings.
@@ -80,9 +81,13 @@ class ClusterError(Exception):
 def run(*command: object, check: bool = True) -> str:
     """Run a command to its end and return what it wrote."""
     environment = os.environ | {"NO_PROXY": "*"}
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    words = [str(part) for part in command]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=LONGEST_S)
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"{' '.join(words)}: did not end within {LONGEST_S} s") from error
     if check and done.returncode:
-        raise ClusterError(f"{' '.join(map(str, command))}: {done.stderr.strip() or done.stdout.strip()}")
+        raise ClusterError(f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
 
 

@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,12 +27,16 @@ def settings(tmp_path: Path) -> Settings:
     return read_settings(home=tmp_path / "home")
 
 
-def hold(settings: Settings) -> subprocess.Popen[str]:
+@contextmanager
+def hold(settings: Settings) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", HOLD, str(settings.home)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_second_server_is_told_who_the_first_is_until_that_is_killed(settings: Settings) -> None:

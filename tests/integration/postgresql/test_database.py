@@ -245,11 +245,10 @@ async def test_loops_stop_with_the_server_and_go_on_with_it(server: PostgresServ
         async with application.running():
             await until(lambda: application.turn.is_held)
             run = await life.begin()
-            await asyncio.to_thread(server.stop)
-            await until(lambda: not application.turn.is_held)
-            with pytest.raises((DBAPIError, OSError)):
-                await life.row(Run)
-            await asyncio.to_thread(server.start)
+            async with server.away():
+                await until(lambda: not application.turn.is_held)
+                with pytest.raises((DBAPIError, OSError)):
+                    await life.row(Run)
             await until(lambda: application.turn.is_held)
             async with asyncio.timeout(60):
                 while (await life.row(Run)).state is not RunState.SUCCEEDED:
@@ -267,12 +266,11 @@ async def test_who_speaks_while_the_server_is_away_is_told_so(
         terminal = Terminal(application=web.application)
         await page.say("/help")
         await page.until(lambda: len(page.messages) == 2)
-        await asyncio.to_thread(server.stop)
-        await page.say("/runs")
-        await page.until(lambda: words in str(page.messages))
-        assert not await terminal.session.say("/runs")
-        assert words in terminal.text
-        await asyncio.to_thread(server.start)
+        async with server.away():
+            await page.say("/runs")
+            await page.until(lambda: words in str(page.messages))
+            assert not await terminal.session.say("/runs")
+            assert words in terminal.text
         before = len(page.messages)
         await page.say("/models")
         await page.until(lambda: len(page.messages) == before + 2)
@@ -291,7 +289,8 @@ async def test_what_slack_delivered_waits_for_the_server(server: PostgresServer,
 
     inbox = Inbox(store, losing)
     await inbox.accept(arrival(1))
-    await is_down.wait()
+    async with asyncio.timeout(60):
+        await is_down.wait()
     await asyncio.to_thread(server.start)
     await until(lambda: hand.heard == ["word 1"])
     await inbox.close()

@@ -68,7 +68,7 @@ async def test_what_was_said_is_there_after_a_kill(tmp_path: Path) -> None:
         await page.until(lambda: len(page.named("first_interaction")) == 2)
         thread_id, texts = page.thread_id, page.texts()
         process.kill()
-        await process.wait()
+        await process.communicate()
     async with started(tmp_path) as (_, address), open_page(address, thread_id=thread_id) as page:
         await page.until(lambda: page.messages)
         assert page.texts() == texts
