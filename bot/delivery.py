@@ -195,6 +195,8 @@ class Delivery:
 
     async def _show_on(self, face: Face, message: Message, thread: Thread, body: Reply) -> str:
         where = ThreadRef(face=thread.face, key=thread.face_key)
+        if face.is_remote and self._is_closing:
+            raise Unreachable("closing", after_s=0)
         act = face.show(where, body, message_id=message.id, shown_as=message.shown_as)
         if not face.is_remote:
             return await act

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Protocol
 
 import psutil
+import structlog
 from filelock import FileLock, Timeout
 
 from bot.settings import Settings
 from bot.stopping import CannotGoOnError
 from storage.lease import Lease
 from storage.store import Store
+
+log = structlog.get_logger(__name__)
 
 
 @contextmanager
@@ -46,7 +49,7 @@ class HomeLock:
         return self._lock.is_locked
 
     def try_acquire(self) -> bool:
-        """Take it if it is free; at once either way. Taking it again changes nothing."""
+        """Take it if it is free; at once either way. Taking it again changes nothing. Raises OSError."""
         if self.is_held:
             return True
         self._pid_path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +57,11 @@ class HomeLock:
             self._lock.acquire(blocking=False)
         except Timeout:
             return False
-        self._pid_path.write_text(str(os.getpid()))
+        try:
+            self._pid_path.write_text(str(os.getpid()))
+        except OSError:
+            self._lock.release()
+            raise
         return True
 
     def release(self) -> None:
@@ -102,8 +109,12 @@ class TurnOfHome:
         return self._lock.is_held
 
     async def try_acquire(self) -> bool:
-        """Take it if it is free."""
-        return self._lock.try_acquire()
+        """Take it if it is free, and the home can be written to."""
+        try:
+            return self._lock.try_acquire()
+        except OSError as error:
+            log.warning("turn.not_taken", error=str(error))
+            return False
 
     async def lost(self) -> None:
         """Wait for ever."""

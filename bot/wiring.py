@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,10 +106,13 @@ class Application:
         finally:
             for task in tasks:
                 task.cancel()
+            try:
+                await asyncio.wait(tasks)
+            finally:
+                await self.delivery.close()
             for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
-            await self.delivery.close()
+                if not task.cancelled():
+                    task.result()
 
     async def _reconcile(self) -> None:
         try:
@@ -119,10 +122,19 @@ class Application:
                 log.info("loops.begin")
                 await self._run_loops()
         finally:
-            # A clean end gives back the memory of the model servers; after a kill the next process adopts them.
             if self.turn.is_held:
-                await self.loops.shut_down()
-                await self.turn.release()
+                await self._give_back()
+            else:
+                await self.loops.break_off()
+
+    async def _give_back(self) -> None:
+        """A clean end gives back the memory of the model servers; after a kill the next process adopts them."""
+        try:
+            await self.loops.shut_down()
+        except Exception:  # whatever is in the way of one thing's end, the rest of the server ends
+            log.exception("loops.not_shut_down")
+        finally:
+            await self.turn.release()
 
     async def _run_loops(self) -> None:
         """Run them as long as it is our turn. Whoever has it next finds the world as we leave it."""
@@ -133,10 +145,11 @@ class Application:
                 raise _TurnLost
         except* _TurnLost:
             log.warning("loops.lost")
-        # Before Python 3.13 a task group that ends for an error of its own keeps to itself that its task was cancelled
-        # meanwhile (cpython issue 116720): the end of the server would wait for loops that go on for ever.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
+            # From Python 3.13 a task group that ends for an error of its own passes on that its task was cancelled
+            # meanwhile; before, it keeps that to itself (cpython issue 116720), and the loops would go on for ever.
+            await asyncio.sleep(0)
             raise asyncio.CancelledError
         await self.loops.break_off()
 

@@ -70,7 +70,10 @@ class HostsLoop:
             elsewhere = {host.id for host in await all_hosts(session) if host.place}
         for host_id in await asyncio.to_thread(self._world.servers.observe):
             if host_id not in elsewhere:
-                await asyncio.to_thread(self._world.servers.stop, host_id)
+                try:
+                    await asyncio.to_thread(self._world.servers.stop, host_id)
+                except ServingError as error:
+                    log.warning("host.not_stopped", host=host_id, error=str(error))
         self._started.clear()
 
     async def _stop(self, host: Host, status: HostStatus | None) -> None:

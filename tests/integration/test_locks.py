@@ -52,6 +52,17 @@ def test_a_second_server_is_told_who_the_first_is_until_that_is_killed(settings:
             pass
 
 
+async def test_a_home_that_takes_no_more_is_tried_again(settings: Settings) -> None:
+    turn = TurnOfHome(settings.loops_lock)
+    in_the_way = settings.loops_lock.with_suffix(".pid")
+    in_the_way.mkdir(parents=True)
+    assert not await turn.try_acquire()
+    assert not turn.is_held
+    in_the_way.rmdir()
+    assert await turn.try_acquire()
+    await turn.release()
+
+
 async def test_the_loops_are_run_by_one(settings: Settings) -> None:
     first, second = TurnOfHome(settings.loops_lock), TurnOfHome(settings.loops_lock)
     assert not await first.is_taken()

@@ -186,3 +186,12 @@ async def test_what_is_said_after_the_end_stays_in_the_outbox(post: Post) -> Non
     assert len(asyncio.all_tasks()) == 1, "a showing outlives the delivery, and then the database"
     assert await post.waiting() == 1
     assert post.face.shown == []
+
+
+async def test_after_the_end_no_showing_is_begun_by_whoever_was_on_the_way(post: Post) -> None:
+    post.face.gate.set()
+    (message_id,) = await post.say("made")
+    await until(lambda: post.face.shown == ["made"])
+    await post.delivery.close()
+    assert not await post.show_once(message_id, "secret")
+    assert post.face.shown == ["made"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.wiring import Application
+from serving.services import ServerUnavailable
 from tests.living import living
 
 
@@ -41,8 +42,10 @@ class Held:
 
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
+    times: int = 0
 
     async def wait(self) -> None:
+        self.times += 1
         self.begun.set()
         await self.may_end.wait()
         self.begun.clear()
@@ -93,6 +96,7 @@ async def test_the_end_that_comes_while_the_loops_of_a_lost_turn_end_is_the_end(
             await one.last_pass.begun.wait()
             asyncio.get_running_loop().call_later(0.1, one.last_pass.may_end.set)
         assert (one.turn.times, one.turn.is_held) == (1, False)
+        assert one.breaking_off.times == 1, "what went on between the passes is broken off all the same"
 
 
 async def test_the_end_that_comes_while_what_a_lost_turn_left_is_broken_off_is_the_end(
@@ -105,6 +109,7 @@ async def test_the_end_that_comes_while_what_a_lost_turn_left_is_broken_off_is_t
             await one.passes.begun.wait()
             one.lose()
             await one.breaking_off.begun.wait()
+            asyncio.get_running_loop().call_later(0.1, one.breaking_off.may_end.set)
         assert (one.turn.times, one.turn.is_held) == (1, False)
 
 
@@ -120,3 +125,20 @@ async def test_a_lost_turn_is_taken_again(tmp_path: Path, monkeypatch: pytest.Mo
             await one.passes.begun.wait()
             assert (one.turn.times, one.turn.is_held) == (2, True)
         assert not one.turn.is_held
+
+
+async def test_what_does_not_end_is_told_and_keeps_nothing_else_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with living(tmp_path) as life, asyncio.timeout(60):
+        one = lent(life.house.application, monkeypatch)
+        one.last_pass.may_end.set()
+
+        async def fail() -> None:
+            raise ServerUnavailable("serving.not_stopped", detail="a process stays")
+
+        monkeypatch.setattr(one.application.loops, "shut_down", fail)
+        async with one.application.running():
+            await one.passes.begun.wait()
+        assert not one.turn.is_held
+    assert "loops.not_shut_down" in capsys.readouterr().out
