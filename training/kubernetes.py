@@ -4,6 +4,7 @@ Requests to the API server do not grow with the number of runs: one watch of the
 logs are files of the artifact root, read for a bounded number of attempts a second.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -58,6 +59,8 @@ class KubernetesRuns:
         self._pods = Watched(self.cluster, self.cluster.path("v1", "pods"), labels=selector(place))
         self._bases = BaseCopies(self._files, user_id=place.user_id)
         self._ended: dict[AttemptId, AttemptStatus] = {}
+        self._image_fails_since: dict[AttemptId, float] = {}
+        """By the monotonic clock; the next server counts anew."""
         self._progress = ProgressReader(self._files)
         self._warnings = Answers(self._ask_warnings)
         self._queue_words = Answers(self._ask_queue)
@@ -96,6 +99,7 @@ class KubernetesRuns:
         found = {attempt_of(each["metadata"]["labels"]): each for each in jobs.values()}
         for forgotten in self._ended.keys() - found.keys():
             self._ended.pop(forgotten, None)
+            self._image_fails_since.pop(forgotten, None)
         try:
             self._progress.read_some([each for each in found if each not in self._ended])
             return {id_: self._status(id_, each, pods.get(id_, [])) for id_, each in found.items()}
@@ -239,8 +243,22 @@ class KubernetesRuns:
             if verdict is not None:
                 return verdict
         words = self._queue_words.get(uid, ()) if is_held and self.place.queue else ()
-        has_begun = self._progress.has_begun(attempt)
-        return verdicts.under_way(found, pods, self.place, has_begun=has_begun, queue_words=" ".join(words))
+        return verdicts.under_way(
+            found,
+            pods,
+            self.place,
+            has_begun=self._progress.has_begun(attempt),
+            queue_words=" ".join(words),
+            image_failing_s=self._image_failing_s(attempt, pods),
+        )
+
+    def _image_failing_s(self, attempt: AttemptId, pods: Sequence[Json]) -> float:
+        """For how long an image has not come: a large one may take its time, and break off once."""
+        if not verdicts.fails_to_fetch(pods):
+            self._image_fails_since.pop(attempt, None)
+            return 0
+        now = time.monotonic()
+        return now - self._image_fails_since.setdefault(attempt, now)
 
     def _ask_warnings(self) -> Iterator[tuple[str, str]]:
         """Of all Jobs of the namespace whose pods were refused: uid and words."""

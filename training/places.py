@@ -107,7 +107,7 @@ class ClusterPlace(BaseModel):
     pending_minutes: Annotated[float, Field(gt=0)] = 120
     """How long a pod may find no node before the run fails; waiting in a queue does not count."""
     image_minutes: Annotated[float, Field(gt=0)] = 5
-    """How long an image may fail to come before the run fails."""
+    """How long an image may fail to come before the run fails, from its first failure on."""
     pod_overlay: Json = Field(default_factory=dict)
     """Merged into the pod template (``metadata``, ``spec``)."""
     serving: ServingPlace | None = None

@@ -98,9 +98,18 @@ def ended(job: Json, pods: Sequence[Json], outcomes: Sequence[Outcome | None]) -
 
 
 def under_way(
-    job: Json, pods: Sequence[Json], place: ClusterPlace, *, has_begun: bool, queue_words: str = ""
+    job: Json,
+    pods: Sequence[Json],
+    place: ClusterPlace,
+    *,
+    has_begun: bool,
+    queue_words: str = "",
+    image_failing_s: float = 0,
 ) -> Verdict:
-    """Of an attempt that is not over: what it does, or what it waits for; failed where it waits in vain."""
+    """Of an attempt that is not over: what it does, or what it waits for; failed where it waits in vain.
+
+    ``image_failing_s``: for how long :func:`fails_to_fetch` has held.
+    """
     if job["spec"].get("suspend"):
         queue = job["metadata"]["labels"].get(QUEUE_LABEL, "")
         code = "queue" if queue else "suspended"
@@ -108,12 +117,17 @@ def under_way(
             state=RunState.SUSPENDED,
             waiting=Waiting(code=code, params={"queue": queue}, words=queue_words),
         )
-    for trouble in (_image_trouble(pods, place), _place_trouble(job, pods, place)):
+    for trouble in (_image_trouble(pods, place, image_failing_s), _place_trouble(job, pods, place)):
         if trouble is not None:
             return trouble
     if has_begun:
         return Verdict(state=RunState.RUNNING)
     return Verdict(state=RunState.PENDING, waiting=_preparation(job, pods))
+
+
+def fails_to_fetch(pods: Sequence[Json]) -> bool:
+    """Whether an image did not come when it was last asked for; the node asks again."""
+    return any(waiting.get("reason") in _IMAGE_TROUBLES for _, waiting in _waiting(pods))
 
 
 def is_for_quota(words: str) -> bool:
@@ -170,21 +184,27 @@ def _by_exit_code(pod: Json, code: int) -> Verdict | None:
     return _failed(known or Reason.BUG, f"{_machine(pod)} ended with exit code {code}")
 
 
-def _image_trouble(pods: Sequence[Json], place: ClusterPlace) -> Verdict | None:
-    for pod in pods:
-        for status in pod["status"].get("containerStatuses", []):
-            waiting = status.get("state", {}).get("waiting", {})
-            words = " ".join(str(waiting.get("message", "")).split())
-            if waiting.get("reason") == _NO_IMAGE:
+def _image_trouble(pods: Sequence[Json], place: ClusterPlace, failing_s: float) -> Verdict | None:
+    for status, waiting in _waiting(pods):
+        words = " ".join(str(waiting.get("message", "")).split())
+        if waiting.get("reason") == _NO_IMAGE:
+            return _failed(Reason.NO_IMAGE, words)
+        if waiting.get("reason") in _IMAGE_TROUBLES:
+            if failing_s > place.image_minutes * 60:
                 return _failed(Reason.NO_IMAGE, words)
-            if waiting.get("reason") in _IMAGE_TROUBLES:
-                if since(_scheduled_at(pod)) > place.image_minutes * 60:
-                    return _failed(Reason.NO_IMAGE, words)
-                params = {"image": str(status.get("image", ""))}
-                return Verdict(state=RunState.PENDING, waiting=Waiting(code="image", params=params, words=words))
-            if waiting.get("reason") == "CreateContainerConfigError":
-                return _failed(Reason.REFUSED, words)
+            params = {"image": str(status.get("image", ""))}
+            return Verdict(state=RunState.PENDING, waiting=Waiting(code="image", params=params, words=words))
+        if waiting.get("reason") == "CreateContainerConfigError":
+            return _failed(Reason.REFUSED, words)
     return None
+
+
+def _waiting(pods: Sequence[Json]) -> Iterable[tuple[Json, Json]]:
+    """Of each container, those of the overlay that run first too: its status, and why it waits."""
+    for pod in pods:
+        for kind in ("initContainerStatuses", "containerStatuses"):
+            for status in pod["status"].get(kind, []):
+                yield status, status.get("state", {}).get("waiting", {})
 
 
 def _place_trouble(job: Json, pods: Sequence[Json], place: ClusterPlace) -> Verdict | None:
@@ -231,11 +251,6 @@ def _terminated(pod: Json) -> Iterable[Json]:
 def _machine(pod: Json) -> str:
     node = pod["spec"].get("nodeName", "no node")
     return f"pod {pod['metadata']['name']} on {node}"
-
-
-def _scheduled_at(pod: Json) -> str | None:
-    condition = _condition(pod, "PodScheduled")
-    return condition.get("lastTransitionTime") if condition else None
 
 
 def _message(job: Json) -> str:

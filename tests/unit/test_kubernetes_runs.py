@@ -13,7 +13,7 @@ from tests.api_server import place_of
 from tests.kept_objects import KeptObjects, Refusal, handler_of
 from training.kubernetes import KubernetesRuns
 from training.manifest import example_attempt, job_name
-from training.runs import Attempt, BackendUnavailable, NoCapacity, Refused
+from training.runs import Attempt, BackendUnavailable, NoCapacity, Reason, Refused
 from training.spec import TrainingSpec
 
 PATIENCE_S = 30
@@ -57,11 +57,11 @@ def path_of(attempt: Attempt) -> str:
     return f"{JOBS}/{job_name(attempt.id)}"
 
 
-def add_pod(cluster: KeptObjects, attempt: Attempt) -> str:
-    """As the Job's controller does."""
+def add_pod(cluster: KeptObjects, attempt: Attempt, **status: object) -> str:
+    """As the Job's controller and a node do."""
     labels = cluster.objects[path_of(attempt)]["spec"]["template"]["metadata"]["labels"]
     path = f"{PODS}/{job_name(attempt.id)}-0-x"
-    cluster.put(path, {"metadata": {"name": path.rsplit("/")[-1], "labels": labels}}, "ADDED")
+    cluster.put(path, {"metadata": {"name": path.rsplit("/")[-1], "labels": labels}, "status": status}, "ADDED")
     return path
 
 
@@ -153,3 +153,18 @@ def test_pods_that_outlive_their_job_go_before_the_next_attempt(
     runs.submit(following)
     assert pod not in cluster.objects
     assert path_of(following) in cluster.objects
+
+
+def test_an_image_may_fail_to_come_for_a_while_however_long_it_has_taken(
+    cluster: KeptObjects, runs: KubernetesRuns, attempt: Attempt
+) -> None:
+    runs.place = runs.place.model_copy(update={"queue": None, "image_minutes": 0.001})
+    runs.submit(attempt)
+    container = {"image": "trainer:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "broken off"}}}
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    add_pod(cluster, attempt, phase="Pending", conditions=[scheduled], containerStatuses=[container])
+    until(lambda: bool(runs._pods.objects()))
+    waiting = runs.observe()[attempt.id].waiting
+    assert waiting is not None
+    assert (waiting.code, waiting.words) == ("image", "broken off")
+    until(lambda: runs.observe()[attempt.id].reason is Reason.NO_IMAGE)

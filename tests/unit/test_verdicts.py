@@ -55,10 +55,11 @@ def exited(code: int, reason: str = "Error", **more: str) -> Json:
     return pod(phase="Failed", containerStatuses=[{"state": {"terminated": terminated}}])
 
 
-def waits(reason: str, message: str = "", *, scheduled_s: float = 0, image: str = "trainer:1") -> Json:
-    state = {"state": {"waiting": {"reason": reason, "message": message}}, "image": image}
-    scheduled = condition("PodScheduled", lastTransitionTime=ago(scheduled_s))
-    return pod(scheduled, phase="Pending", containerStatuses=[state])
+def waits(reason: str, message: str = "", *, kind: str = "containerStatuses") -> Json:
+    state = {"state": {"waiting": {"reason": reason, "message": message}}, "image": "trainer:1"}
+    # It has taken its time to come as far as this.
+    scheduled = condition("PodScheduled", lastTransitionTime=ago(600))
+    return pod(scheduled, phase="Pending", **{kind: [state]})
 
 
 def homeless(message: str, *, waited_s: float = 0) -> Json:
@@ -239,17 +240,26 @@ def test_a_suspended_job_waits_in_its_queue_or_for_somebody() -> None:
     assert held.waiting.code == "suspended"
 
 
-def under_way(*pods: Json, begun: bool = False, machines: int = 1, place: ClusterPlace = PLACE) -> Verdict:
-    return verdicts.under_way(job(machines=machines), pods, place, has_begun=begun)
+def under_way(
+    *pods: Json, begun: bool = False, machines: int = 1, place: ClusterPlace = PLACE, failing_s: float = 0
+) -> Verdict:
+    return verdicts.under_way(job(machines=machines), pods, place, has_begun=begun, image_failing_s=failing_s)
 
 
+@pytest.mark.parametrize("kind", ["initContainerStatuses", "containerStatuses"])
 @pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull"])
-def test_an_image_is_waited_for_and_given_up(reason: str) -> None:
-    waiting = under_way(waits(reason, "not\nfound", scheduled_s=30))
+def test_an_image_is_waited_for_and_given_up(reason: str, kind: str) -> None:
+    found = waits(reason, "not\nfound", kind=kind)
+    assert verdicts.fails_to_fetch([pod(), found])
+    waiting = under_way(found, failing_s=30)
     assert waiting.state is RunState.PENDING
     assert waiting.waiting == Waiting(code="image", params={"image": "trainer:1"}, words="not found")
-    ended = under_way(waits(reason, "not found", scheduled_s=90))
+    ended = under_way(found, failing_s=90)
     assert ended == Verdict(state=RunState.FAILED, reason=Reason.NO_IMAGE, detail="not found")
+
+
+def test_an_image_on_its_way_does_not_fail() -> None:
+    assert not verdicts.fails_to_fetch([waits("ContainerCreating"), pod()])
 
 
 def test_what_no_patience_mends_ends_at_once() -> None:
