@@ -42,6 +42,8 @@ PATIENCE = timedelta(seconds=5)
 """With a bucket that does not answer: the next look is a second away."""
 SECONDS_BEFORE_WARNINGS = 3
 """How long a Job may be without a pod before its warnings are asked for."""
+SECONDS_BEFORE_MAKING_WARNINGS = 20
+"""How long a pod may be without a container before its warnings are asked for."""
 KUEUE_API = "kueue.x-k8s.io/v1beta2"
 KUEUE_JOB_LABEL = "kueue.x-k8s.io/job-uid"
 
@@ -63,6 +65,7 @@ class KubernetesRuns:
         """By the monotonic clock; the next server counts anew."""
         self._progress = ProgressReader(self._files)
         self._warnings = Answers(self._ask_warnings)
+        self._making_words = Answers(self._ask_making_warnings)
         self._queue_words = Answers(self._ask_queue)
 
     def close(self) -> None:
@@ -249,6 +252,7 @@ class KubernetesRuns:
             self.place,
             has_begun=self._progress.has_begun(attempt),
             queue_words=" ".join(words),
+            making_words=self._words_of_making(pods),
             image_failing_s=self._image_failing_s(attempt, pods),
         )
 
@@ -265,6 +269,19 @@ class KubernetesRuns:
         path = self.cluster.path("v1", "events")
         for event in self.cluster.get(path, fieldSelector="type=Warning,reason=FailedCreate")["items"]:
             yield event["involvedObject"].get("uid", ""), event.get("message", "")
+
+    def _words_of_making(self, pods: Sequence[Json]) -> str:
+        for pod in verdicts.unmade(pods, for_s=SECONDS_BEFORE_MAKING_WARNINGS):
+            for words in self._making_words.get(pod["metadata"]["uid"], ()):
+                return " ".join(words.split())
+        return ""
+
+    def _ask_making_warnings(self) -> Iterator[tuple[str, str]]:
+        """Of all pods of the namespace that their nodes cannot make: uid and words."""
+        path = self.cluster.path("v1", "events")
+        for event in self.cluster.get(path, fieldSelector="type=Warning,involvedObject.kind=Pod")["items"]:
+            if verdicts.is_of_making(event):
+                yield event["involvedObject"].get("uid", ""), event.get("message", "")
 
     def _ask_queue(self) -> Iterator[tuple[str, str]]:
         """Of all Jobs of the namespace that Kueue holds back: uid and words."""

@@ -105,7 +105,7 @@ class ClusterPlace(BaseModel):
     keep_hours: Annotated[float, Field(ge=0)] = 168
     """How long the cluster keeps an ended Job, for people who look there."""
     pending_minutes: Annotated[float, Field(gt=0)] = 120
-    """How long a pod may find no node before the run fails; waiting in a queue does not count."""
+    """How long a pod may find no node, or not be made there, before the run fails; a queue does not count."""
     image_minutes: Annotated[float, Field(gt=0)] = 5
     """How long an image may fail to come before the run fails, from its first failure on."""
     pod_overlay: Json = Field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storage.states import RunState
 from training.cluster import Json, since
@@ -21,6 +21,10 @@ _NO_REFUSALS = ("Internal error occurred", "the object has been modified")
 
 _IMAGE_TROUBLES = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull"})
 _NO_IMAGE = "InvalidImageName"
+_MAKING_TROUBLES = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
+"""Warnings of a node, and of who brings volumes to it: a pod of theirs may have no container for ever."""
+_MINUTES_A_WARNING_HOLDS = 5
+"""A node tries again after two minutes at most, and says so again."""
 _AVAILABLE = re.compile(r"(\d+)/(\d+) nodes are available")
 _LACKING = re.compile(r"Insufficient ([\w./-]+)")
 _KILLED = (137, 143)
@@ -104,11 +108,13 @@ def under_way(
     *,
     has_begun: bool,
     queue_words: str = "",
+    making_words: str = "",
     image_failing_s: float = 0,
 ) -> Verdict:
     """Of an attempt that is not over: what it does, or what it waits for; failed where it waits in vain.
 
-    ``image_failing_s``: for how long :func:`fails_to_fetch` has held.
+    ``making_words``: what a node says of an :func:`unmade` pod. ``image_failing_s``: for how long
+    :func:`fails_to_fetch` has held.
     """
     if job["spec"].get("suspend"):
         queue = job["metadata"]["labels"].get(QUEUE_LABEL, "")
@@ -120,6 +126,10 @@ def under_way(
     for trouble in (_image_trouble(pods, place, image_failing_s), _place_trouble(job, pods, place)):
         if trouble is not None:
             return trouble
+    if making_words:
+        if any(unmade(pods, for_s=place.pending_minutes * 60)):
+            return _failed(Reason.REFUSED, making_words)
+        return Verdict(state=RunState.PENDING, waiting=replace(_preparation(job, pods), words=making_words))
     if has_begun:
         return Verdict(state=RunState.RUNNING)
     return Verdict(state=RunState.PENDING, waiting=_preparation(job, pods))
@@ -128,6 +138,21 @@ def under_way(
 def fails_to_fetch(pods: Sequence[Json]) -> bool:
     """Whether an image did not come when it was last asked for; the node asks again."""
     return any(waiting.get("reason") in _IMAGE_TROUBLES for _, waiting in _waiting(pods))
+
+
+def unmade(pods: Iterable[Json], *, for_s: float) -> Iterable[Json]:
+    """Pods that have had a node for so long, and no container yet."""
+    for pod in pods:
+        scheduled = _condition(pod, "PodScheduled")
+        is_there = pod["status"].get("phase") == "Pending" and scheduled is not None and scheduled["status"] == "True"
+        if is_there and scheduled and since(scheduled.get("lastTransitionTime")) > for_s:
+            yield pod
+
+
+def is_of_making(event: Json) -> bool:
+    """Whether a warning says why a pod cannot be made, and still holds."""
+    said_at = event.get("lastTimestamp") or event.get("eventTime")
+    return event.get("reason") in _MAKING_TROUBLES and since(said_at) < _MINUTES_A_WARNING_HOLDS * 60
 
 
 def is_for_quota(words: str) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ SPEC = TrainingSpec(gpus_per_node=0)
 PODS = "/api/v1/namespaces/default/pods"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 SERVICES = "/api/v1/namespaces/default/services"
+SCHEDULED = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 QUOTA = Refusal(403, "Forbidden", 'jobs.batch "a" is forbidden: exceeded quota: objects')
 POLICY = Refusal(403, "Forbidden", 'admission webhook "policy" denied the request')
 AWAY = Refusal(503, "ServiceUnavailable", "etcd leader changed")
@@ -161,10 +163,31 @@ def test_an_image_may_fail_to_come_for_a_while_however_long_it_has_taken(
     runs.place = runs.place.model_copy(update={"queue": None, "image_minutes": 0.001})
     runs.submit(attempt)
     container = {"image": "trainer:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "broken off"}}}
-    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    add_pod(cluster, attempt, phase="Pending", conditions=[scheduled], containerStatuses=[container])
+    add_pod(cluster, attempt, phase="Pending", conditions=[SCHEDULED], containerStatuses=[container])
     until(lambda: bool(runs._pods.objects()))
     waiting = runs.observe()[attempt.id].waiting
     assert waiting is not None
     assert (waiting.code, waiting.words) == ("image", "broken off")
     until(lambda: runs.observe()[attempt.id].reason is Reason.NO_IMAGE)
+
+
+def test_what_a_node_says_of_a_pod_that_it_cannot_make_is_told(
+    cluster: KeptObjects, runs: KubernetesRuns, attempt: Attempt
+) -> None:
+    runs.place = runs.place.model_copy(update={"queue": None, "pending_minutes": 10**9})
+    runs.submit(attempt)
+    pod = cluster.objects[add_pod(cluster, attempt, phase="Pending", conditions=[SCHEDULED])]
+    event = {
+        "metadata": {"name": "one"},
+        "involvedObject": {"kind": "Pod", "uid": pod["metadata"]["uid"]},
+        "reason": "FailedMount",
+        "message": 'MountVolume.SetUp failed:\nsecret "keys" not found',
+        "lastTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    cluster.put("/api/v1/namespaces/default/events/one", event)
+    until(lambda: bool(runs._pods.objects()))
+    waiting = runs.observe()[attempt.id].waiting
+    assert waiting is not None
+    assert (waiting.code, waiting.words) == ("pods", 'MountVolume.SetUp failed: secret "keys" not found')
+    runs.observe()
+    assert sum("/events" in asked for asked in cluster.asked) == 1

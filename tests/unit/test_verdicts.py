@@ -59,7 +59,8 @@ def waits(reason: str, message: str = "", *, kind: str = "containerStatuses") ->
     state = {"state": {"waiting": {"reason": reason, "message": message}}, "image": "trainer:1"}
     # It has taken its time to come as far as this.
     scheduled = condition("PodScheduled", lastTransitionTime=ago(600))
-    return pod(scheduled, phase="Pending", **{kind: [state]})
+    statuses: dict[str, Any] = {kind: [state]}
+    return pod(scheduled, phase="Pending", **statuses)
 
 
 def homeless(message: str, *, waited_s: float = 0) -> Json:
@@ -260,6 +261,42 @@ def test_an_image_is_waited_for_and_given_up(reason: str, kind: str) -> None:
 
 def test_an_image_on_its_way_does_not_fail() -> None:
     assert not verdicts.fails_to_fetch([waits("ContainerCreating"), pod()])
+
+
+def on_node(for_s: float, *, phase: str = "Pending") -> Json:
+    return pod(condition("PodScheduled", lastTransitionTime=ago(for_s)), phase=phase)
+
+
+def test_a_pod_that_its_node_cannot_make_is_waited_for_and_given_up() -> None:
+    words = 'MountVolume.SetUp failed for volume "keys": secret "keys" not found'
+
+    def verdict(*pods: Json) -> Verdict:
+        return verdicts.under_way(job(machines=2), pods, PLACE, has_begun=True, making_words=words)
+
+    waiting = verdict(on_node(30), on_node(30, phase="Running"))
+    assert waiting.state is RunState.PENDING
+    assert waiting.waiting == Waiting(code="pods", params={"running": 1, "wanted": 2}, words=words)
+    ended = verdict(on_node(180), on_node(180, phase="Running"))
+    assert ended == Verdict(state=RunState.FAILED, reason=Reason.REFUSED, detail=words)
+
+
+def test_pods_without_a_container_have_a_node() -> None:
+    late = on_node(30)
+    pods = [late, on_node(5), on_node(30, phase="Running"), homeless("no room", waited_s=30), pod(phase="Pending")]
+    assert list(verdicts.unmade(pods, for_s=20)) == [late]
+
+
+@pytest.mark.parametrize(
+    ("event", "counts"),
+    [
+        ({"reason": "FailedMount", "lastTimestamp": ago(100)}, True),
+        ({"reason": "FailedMount", "lastTimestamp": ago(400)}, False),
+        ({"reason": "FailedCreatePodSandBox", "lastTimestamp": None, "eventTime": ago(5)}, True),
+        ({"reason": "FailedScheduling", "lastTimestamp": ago(5)}, False),
+    ],
+)
+def test_a_warning_holds_as_long_as_it_is_repeated(event: Json, counts: bool) -> None:
+    assert verdicts.is_of_making(event) is counts
 
 
 def test_what_no_patience_mends_ends_at_once() -> None:
