@@ -34,10 +34,13 @@ def serving_overlay(python: str, *paths: str, has_pullers: bool = False) -> dict
 def stand_in_place(
     kubeconfig: Path, namespace: str, instance: str, folder: Path, *, has_pullers: bool = False, **more: Any
 ) -> ClusterPlace:
-    """A place whose pods answer as vLLM does, a second after they start; ``folder``: of this machine, for a script."""
+    """A place whose pods answer as vLLM does, a second after they start; ``folder``: of this machine, for a script.
+
+    They speak so slowly that an answer is still under way when somebody looks.
+    """
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
-    python = stand_in_python(folder / "bin")
+    python = stand_in_python(folder / "bin", between_tokens_s=0.1)
     overlay = serving_overlay(sys.executable, str(folder), has_pullers=has_pullers)
     serving = ServingPlace(image=IMAGE, build="cpu", python=str(python), pod_overlay=overlay)
     return place_for(kubeconfig, namespace, instance, serving=serving, **more)
