@@ -359,6 +359,12 @@ async def a_retrained_model_answers_under_the_old_name(house: Product, first: Mo
 
 async def it_sleeps_and_wakes(house: Product, cluster: Cluster, name: str, model: Model, host: str) -> None:
     expected = await house.directly(model, QUESTION, host)
+
+    async def is_compared() -> bool:
+        return (await house.service(name)).compared
+
+    # A comparison asks, too, and each use is noted.
+    await until(is_compared, "the comparison is over")
     async with house.application.world.store.transaction() as session:
         row = await session.get_one(Host, host)
         row.used_at = now() - timedelta(days=1)
