@@ -1,6 +1,7 @@
-"""Open connections to model servers, kept between requests."""
+"""Connections to model servers."""
 
-import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 
@@ -12,20 +13,26 @@ IDLE_SECONDS = 3.0
 
 
 class Connections:
-    """One pool a kind of encryption."""
+    """Those of HTTP/1.1 are kept open between requests."""
 
     def __init__(self) -> None:
-        self._pools: dict[ssl.SSLContext | None, httpx.AsyncClient] = {}
+        self._pool: httpx.AsyncClient | None = None
 
-    def to(self, address: Address) -> httpx.AsyncClient:
-        """The pool whose connections an address wants."""
-        if address.tls not in self._pools:
+    @asynccontextmanager
+    async def to(self, address: Address) -> AsyncIterator[httpx.AsyncClient]:
+        """What asks an address, for one request: an answer that is left early ends with it."""
+        if address.tls is not None:
+            # Over HTTP/2 httpcore forgets a stream that is left, and tells the server nothing: only the end of its
+            # connection does.
+            async with httpx.AsyncClient(**connecting(address)) as client:
+                yield client
+            return
+        if self._pool is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
-            self._pools[address.tls] = httpx.AsyncClient(**connecting(address), limits=limits)
-        return self._pools[address.tls]
+            self._pool = httpx.AsyncClient(**connecting(address), limits=limits)
+        yield self._pool
 
     async def close(self) -> None:
-        """Close all of them."""
-        for pool in self._pools.values():
-            await pool.aclose()
-        self._pools.clear()
+        """Close those that are kept."""
+        if self._pool is not None:
+            await self._pool.aclose()

@@ -87,21 +87,11 @@ class Relay:
 
     async def _ask(self, lease: Lease, answering: Answering) -> None:
         """Raises _Broken, ApiError."""
-        request = self._request(lease)
         try:
-            response = await self._connections.to(lease.address).send(request, stream=True)
-            async with aclosing(response):
-                if response.status_code in REFUSALS:
-                    await answering.whole(response.status_code, _type_of(response), await response.aread())
-                elif response.status_code != 200:
-                    # It has lost the adapter, or its engine, or was replaced by another with another key.
-                    raise _Broken(response.status_code)
-                elif self._query.is_stream:
-                    await self._stream(response, lease, answering)
-                else:
-                    body = await response.aread()
-                    lease.saw(_tokens_of(body))
-                    await answering.whole(200, _type_of(response), body)
+            async with self._connections.to(lease.address) as client:
+                response = await client.send(self._request(client, lease), stream=True)
+                async with aclosing(response):
+                    await self._pass_on(response, lease, answering)
         except httpx.ReadTimeout as error:
             raise unavailable("The model server took too long. Please try again with a shorter request.") from error
         except (_Broken, httpx.TransportError) as error:
@@ -110,10 +100,24 @@ class Relay:
                 raise unavailable("The model server broke off in the middle of its answer.") from error
             raise _Broken from error
 
-    def _request(self, lease: Lease) -> httpx.Request:
+    async def _pass_on(self, response: httpx.Response, lease: Lease, answering: Answering) -> None:
+        """Raises _Broken."""
+        if response.status_code in REFUSALS:
+            await answering.whole(response.status_code, _type_of(response), await response.aread())
+        elif response.status_code != 200:
+            # It has lost the adapter, or its engine, or was replaced by another with another key.
+            raise _Broken(response.status_code)
+        elif self._query.is_stream:
+            await self._stream(response, lease, answering)
+        else:
+            body = await response.aread()
+            lease.saw(_tokens_of(body))
+            await answering.whole(200, _type_of(response), body)
+
+    def _request(self, client: httpx.AsyncClient, lease: Lease) -> httpx.Request:
         address, query = lease.address, self._query
         patience_s = BETWEEN_PIECES_SECONDS if query.is_stream else WHOLE_SECONDS
-        return self._connections.to(address).build_request(
+        return client.build_request(
             "POST",
             f"{address.base_url}/v1/{query.kind}",
             content=orjson.dumps({**query.body, "model": lease.model}),

@@ -24,7 +24,8 @@ from serving.chat import ChatRequest, answer
 from serving.connecting import connecting
 from serving.kubernetes import KubernetesVllm
 from serving.manifest import HOST_LABEL
-from serving.services import HostStatus, Replica
+from serving.services import Address, HostStatus, Replica
+from storage.keys import make_key
 from storage.models import Host, Model, Run, Service, now
 from storage.states import ModelKind, RunState, ServiceState
 from tests.cluster.cluster import Cluster
@@ -33,7 +34,7 @@ from tests.cluster.house import PLAN
 from tests.cluster.outside import ask, run_outside
 from tests.cluster.serving_stage import SECRET, pods_of, vllm_place
 from tests.cluster.stage import ROWS, make_owned
-from tests.contracts.model_servers import running_requests
+from tests.contracts.model_servers import measured, running_requests
 from tests.conversing import write_rows
 from tests.harness import Harness
 from tests.integration.slack.test_keys import SECRET as SECRET_KEY
@@ -206,7 +207,7 @@ async def test_from_a_file_to_answers_on_three_faces_and_back_to_nothing(
         await answers_on_all_faces(house, first.name, expected)
         await many_at_once(house, first.name, expected)
         await programs_in_pods_need_a_key(house, cluster, first.name)
-        await a_stream_that_is_left_ends(house, first, host)
+        await streams_that_are_left_end(house, first, host)
         await a_lost_pod_comes_back(house, cluster, first, host, expected)
         second = await house.train("mira", "nodes=1 epochs=10")
         await house.slack.say(f"!deploy {second.name}")
@@ -301,33 +302,57 @@ async def new_key(talk: SlackTalk) -> str:
     return (await shown())[0]
 
 
-async def a_stream_that_is_left_ends(house: Product, model: Model, host: str) -> None:
-    """Whoever leaves, through the API server's proxy too, leaves nothing computing."""
+async def streams_that_are_left_end(house: Product, model: Model, host: str) -> None:
+    """Whoever leaves, through the API server's proxy too, leaves nothing computing; nor does a program that leaves us,
+    who ask through that proxy for it."""
     address = house.replica(host).address
+    async with httpx.AsyncClient(
+        **connecting(address), headers={"Authorization": f"Bearer {address.api_key}", **address.headers}, timeout=60
+    ) as client:
+        await a_stream_that_is_left_ends(client, address.base_url, model.id, address)
+    key = {"Authorization": f"Bearer {await own_key(house, model.name)}"}
+    async with httpx.AsyncClient(trust_env=False, headers=key, timeout=60) as client:
+        await a_stream_that_is_left_ends(client, house.address, model.name, address)
+
+
+async def own_key(house: Product, name: str) -> str:
+    """A key of the owner of a service."""
+    owner = (await house.service(name)).user_id
+    assert owner is not None
+    async with house.application.world.store.transaction() as session:
+        _, secret = await make_key(session, user_id=owner, name="leaving", services=(), requests_per_minute=60)
+    return secret
+
+
+async def a_stream_that_is_left_ends(client: httpx.AsyncClient, url: str, model: str, vllm: Address) -> None:
+    """``vllm``: where the model is computed, whoever is asked."""
     body = {
-        "model": model.id,
+        "model": model,
         "messages": [{"role": "user", "content": QUESTION}],
         "stream": True,
         "max_tokens": 400,
         "ignore_eos": True,
         "n": 16,
     }
-    credentials = {"Authorization": f"Bearer {address.api_key}", **address.headers}
+
+    async def said_to_the_end() -> float:
+        label = 'finished_reason="length"'
+        return await asyncio.to_thread(measured, vllm, "vllm:request_success_total", label)
 
     async def is_running() -> bool:
-        return await asyncio.to_thread(running_requests, address) > 0
+        return await asyncio.to_thread(running_requests, vllm) > 0
 
     async def is_idle() -> bool:
         return not await is_running()
 
-    async with (
-        httpx.AsyncClient(**connecting(address), headers=credentials, timeout=60) as client,
-        client.stream("POST", f"{address.base_url}/v1/chat/completions", json=body) as response,
-    ):
+    before = await said_to_the_end()
+    async with client.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
         first = await anext(response.aiter_lines())
         assert response.status_code == 200, first
         await until(is_running, "vLLM counts it", seconds=60)
-    await until(is_idle, "vLLM stops", seconds=15)
+    await until(is_idle, "vLLM stops", seconds=60)
+    # All of them end at the same token; a comparison, which may be under way, asks much less.
+    assert await said_to_the_end() < before + 16, "it stopped because it was told to"
 
 
 async def a_lost_pod_comes_back(house: Product, cluster: Cluster, model: Model, host: str, expected: str) -> None:

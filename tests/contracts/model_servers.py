@@ -104,10 +104,15 @@ class Case:
 
 
 def running_requests(address: Address) -> float:
+    return measured(address, "vllm:num_requests_running")
+
+
+def measured(address: Address, name: str, label: str = "") -> float:
+    """The sum of a host's own metric, of the lines with that label."""
     url, verify = f"{address.base_url}/metrics", address.tls or False
     credentials = {"Authorization": f"Bearer {address.api_key}", **address.headers}
     metrics = httpx.get(url, headers=credentials, verify=verify, trust_env=False, timeout=60).text.splitlines()
-    return sum(float(line.split()[-1]) for line in metrics if line.startswith("vllm:num_requests_running"))
+    return sum(float(line.split()[-1]) for line in metrics if line.startswith(name) and label in line)
 
 
 class ModelServerContract:

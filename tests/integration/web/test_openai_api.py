@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import openai
@@ -14,12 +15,14 @@ from sqlalchemy import select
 
 from bot.openai_api import answers
 from bot.openai_api.site import MOST_BODY_BYTES
+from serving.services import Replica
 from storage.keys import find_key, make_key, revoke_key
 from storage.models import Host, Model, Service
 from storage.services import change_service, want_host, want_service
 from storage.states import ModelKind, ServiceState
 from storage.threads import open_user
 from tests.fake_vllm import FakeVllm
+from tests.http2_server import endless_answers
 from tests.web_site import Web, eventually
 
 HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
@@ -190,6 +193,26 @@ async def test_whoever_leaves_ends_the_answer(web: Web) -> None:
         asking.cancel()
         await eventually(lambda: vllm.running == 0)
     await eventually(lambda: web.application.world.meters.of(service.id).running == 0)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_whoever_leaves_ends_an_answer_that_comes_through_a_proxy(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    service = await add_service(web, "nova-1")
+    await until_ready(web, service)
+    async with endless_answers(tmp_path) as (answers, address), program(web, await add_key(web)) as client:
+        replica = Replica(name="behind-a-proxy", address=address)
+        monkeypatch.setattr(web.application.routes.sightings, "replicas", lambda known, asks_base: (replica,))
+        wanted = {"model": "nova-1", "messages": HI, "stream": stream}
+        asking = [asyncio.create_task(client.post("/v1/chat/completions", json=wanted)) for _ in range(2)]
+        await eventually(lambda: answers.under_way == 2)
+        asking[0].cancel()
+        await eventually(lambda: answers.under_way == 1)
+        assert not asking[1].done(), "whoever else is answered is not disturbed"
+        asking[1].cancel()
+        await eventually(lambda: answers.under_way == 0)
+    assert answers.asked == 2
 
 
 async def test_a_sleeping_service_is_woken_and_the_stream_kept_alive(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
