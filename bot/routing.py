@@ -54,6 +54,7 @@ class Asked:
     service_id: str
     asks_base: bool
     sticky: str
+    turn: str
     waiting: Callable[[Waiting], Awaitable[None]]
 
 
@@ -122,14 +123,21 @@ class Routes:
 
     @asynccontextmanager
     async def lease(
-        self, service_id: str, *, asks_base: bool, sticky: str, waiting: Callable[[Waiting], Awaitable[None]]
+        self,
+        service_id: str,
+        *,
+        asks_base: bool,
+        sticky: str,
+        turn: str = "",
+        waiting: Callable[[Waiting], Awaitable[None]],
     ) -> AsyncIterator[Lease]:
         """A place at a replica of the service, as soon as there is one; ``waiting`` is told what keeps it.
 
-        The same ``sticky`` key comes to the same replica while it is there. Raises NotReadyError where the service is
+        The same ``sticky`` key comes to the same replica while it is there. Those of the same ``turn`` wait behind each
+        other and not before others; without one it is the ``sticky`` key. Raises NotReadyError where the service is
         gone, has failed, or does not come in LONGEST_WAIT_S.
         """
-        asked = Asked(service_id=service_id, asks_base=asks_base, sticky=sticky, waiting=waiting)
+        asked = Asked(service_id=service_id, asks_base=asks_base, sticky=sticky, turn=turn or sticky, waiting=waiting)
         known = _checked(self.sightings.service(service_id) or await self.sightings.read(service_id))
         with self._counted(known) as meter:
             place = await self._find_place(asked, meter)
@@ -211,7 +219,7 @@ class Routes:
         name = favourite(asked.sticky, [one.name for one in replicas])
         replica = next(one for one in replicas if one.name == name)
         queue = self._queue(known, replica)
-        place = _Place(known=known, replica=replica, queue=queue, ticket=queue.enter(asked.sticky))
+        place = _Place(known=known, replica=replica, queue=queue, ticket=queue.enter(asked.turn))
         if place.ticket.holds:
             return place
         is_taken = False

@@ -40,10 +40,13 @@ class _Broken(Exception):
 class Relay:
     """Answers one request, as an ASGI application. When its program leaves, the replica is told by a closed line."""
 
-    def __init__(self, query: Query, *, service_id: str, sticky: str, routes: Routes, connections: Connections) -> None:
+    def __init__(
+        self, query: Query, *, service_id: str, sticky: str, turn: str, routes: Routes, connections: Connections
+    ) -> None:
         self._query = query
         self._service_id = service_id
         self._sticky = sticky
+        self._turn = turn
         self._routes = routes
         self._connections = connections
 
@@ -76,7 +79,7 @@ class Relay:
         for is_last in (False, True):
             try:
                 async with self._routes.lease(
-                    self._service_id, asks_base=False, sticky=self._sticky, waiting=_wait
+                    self._service_id, asks_base=False, sticky=self._sticky, turn=self._turn, waiting=_wait
                 ) as lease:
                     await self._ask(lease, answering)
                 return

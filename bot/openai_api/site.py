@@ -90,6 +90,7 @@ class Endpoint:
                 await self._prepared(with_system(query, opened.model.system_prompt), opened),
                 service_id=opened.service.id,
                 sticky=f"{key.id}/{query.sticky(user)}",
+                turn=f"{key.id}/{user or ''}",
                 routes=self._routes,
                 connections=self._connections,
             )

@@ -13,8 +13,10 @@ from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 from sqlalchemy import select
 
+from bot.hosting import STREAMS_CPU
 from bot.openai_api import answers
 from bot.openai_api.site import MOST_BODY_BYTES
+from bot.routing import Waiting
 from serving.services import Replica
 from storage.keys import find_key, make_key, revoke_key
 from storage.models import Host, Model, Service
@@ -213,6 +215,35 @@ async def test_whoever_leaves_ends_an_answer_that_comes_through_a_proxy(
         asking[1].cancel()
         await eventually(lambda: answers.under_way == 0)
     assert answers.asked == 2
+
+
+async def test_a_program_that_asks_much_waits_behind_itself(web: Web) -> None:
+    service = await add_service(web, "nova-1")
+    vllm = await until_ready(web, service)
+    vllm.is_held = True
+    told: list[Waiting] = []
+
+    async def note(waiting: Waiting) -> None:
+        told.append(waiting)
+
+    async def come() -> None:
+        async with web.application.routes.lease(service.id, asks_base=False, sticky="a thread", waiting=note):
+            pass
+
+    meters = web.application.world.meters
+    async with program(web, await add_key(web)) as client:
+        wanted = [
+            {"model": "nova-1", "messages": [{"role": "user", "content": f"{n}"}]} for n in range(STREAMS_CPU + 3)
+        ]
+        asking = [asyncio.create_task(client.post("/v1/chat/completions", json=body)) for body in wanted]
+        await eventually(lambda: (meters.of(service.id).running, meters.of(service.id).queued) == (STREAMS_CPU, 3))
+        person = asyncio.create_task(come())
+        await eventually(lambda: told)
+        vllm.is_held = False
+        await person
+        assert [answer.status_code for answer in await asyncio.gather(*asking)] == [200] * len(asking)
+    # Of the program's questions that wait, one has its turn before; then it is the person's.
+    assert told[0] == Waiting(code="queue", params={"place": 1})
 
 
 async def test_a_sleeping_service_is_woken_and_the_stream_kept_alive(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
