@@ -64,7 +64,7 @@ class Meters:
         self.queued = Gauge("tunesmith_requests_queued", "Requests that wait for a place", ["service"], registry=made)
         self.first = Histogram(
             "tunesmith_first_token_seconds",
-            "From the request to the first token",
+            "From the request to the first token of a stream",
             ["service"],
             registry=made,
             buckets=FIRST_TOKEN_BUCKETS,
@@ -140,6 +140,11 @@ class Meter:
             self._is_first = False
             self._counts.first_token_s = now - self._began_at
             self._meters.first.labels(self._name).observe(now - self._began_at)
+        self.count(tokens)
+
+    def count(self, tokens: int) -> None:
+        """Tokens came, and nobody saw when the first of them did."""
+        now = self._meters.clock()
         self._counts.tokens += tokens
         self._meters.tokens.labels(self._name).inc(tokens)
         recent = self._counts.recent

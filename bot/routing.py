@@ -101,6 +101,11 @@ class Lease:
         self._meter.saw(tokens)
         self._routes.used(self.service.host_id)
 
+    def count(self, tokens: int) -> None:
+        """A whole answer came: when its first token was there, nobody saw."""
+        self._meter.count(tokens)
+        self._routes.used(self.service.host_id)
+
     def broken(self) -> None:
         """This replica did not answer: whoever asks next goes to another one, if there is one."""
         self._meter.outcome = "failed"

@@ -114,7 +114,7 @@ class Relay:
             await self._stream(response, lease, answering)
         else:
             body = await response.aread()
-            lease.saw(_tokens_of(body))
+            lease.count(_tokens_of(body))
             await answering.whole(200, _type_of(response), body)
 
     def _request(self, client: httpx.AsyncClient, lease: Lease) -> httpx.Request:

@@ -34,6 +34,20 @@ def test_a_request_is_counted_from_its_coming_to_its_end() -> None:
     assert meters.of("s1").tokens_per_second == 0
 
 
+def test_an_answer_in_one_piece_tells_nothing_of_its_first_token() -> None:
+    clock = Clock()
+    meters = Meters(clock)
+    meter = meters.begin("s1", "nova")
+    meter.run()
+    clock.now += 10
+    meter.count(30)
+    meter.end()
+    assert meters.of("s1") == Measured(requests=1, tokens=30, tokens_per_second=0.5)
+    lines = generate_latest(meters.registry).decode().splitlines()
+    assert 'tunesmith_tokens_total{service="nova"} 30.0' in lines
+    assert not [line for line in lines if line.startswith("tunesmith_first_token_seconds_count")]
+
+
 def test_what_prometheus_reads_is_by_name_and_outcome() -> None:
     meters = Meters(Clock())
     for outcome in ("answered", "failed", "cancelled"):

@@ -109,6 +109,10 @@ async def test_openais_own_client(web: Web) -> None:
     assert measured.requests == 3
     # Of the answers in one piece their own count, of the stream a token an event.
     assert measured.tokens == 3 + 6 + 3
+    first = web.application.world.meters.registry.get_sample_value(
+        "tunesmith_first_token_seconds_count", {"service": "nova-1"}
+    )
+    assert first == 1, "only a stream shows when its first token comes"
 
 
 async def test_langchain(web: Web) -> None:
