@@ -75,7 +75,9 @@ def read_query(kind: Kind, raw: bytes) -> tuple[Query, str | None]:
         body["messages"] = _messages(given.get("messages"))
     else:
         prompts = _prompts(given.get("prompt"))
-    _check_answers(body.get("n"), prompts)
+    _check_answers(body.get("n", 1), prompts)
+    if not isinstance(body.get("stream", False), bool):
+        raise bad_request("`stream` must be true or false.", param="stream", code="invalid_type")
     user = given.get("user")
     return Query(kind=kind, model=model, body=body), user if isinstance(user, str) else None
 
@@ -130,7 +132,7 @@ def _message(given: object, where: str) -> Json:
     message["role"] = "system" if role == "developer" else role
     if "content" in message:
         message["content"] = _text(message["content"], f"{where}.content")
-    elif "tool_calls" not in message:
+    elif role != "assistant" or "tool_calls" not in message:
         raise bad_request(f"`{where}` needs its content.", param=f"{where}.content")
     return message
 
@@ -160,7 +162,10 @@ def _prompts(prompt: object) -> int:
 
 
 def _check_answers(n: object, prompts: int) -> None:
-    answers = prompts * (n if isinstance(n, int) else 1)
+    # vLLM would read "1000" and 1000.0 as numbers, and "false" as no stream: what is checked here is what it gets.
+    if not isinstance(n, int) or isinstance(n, bool):
+        raise bad_request("`n` must be a whole number.", param="n", code="invalid_type")
+    answers = prompts * n
     if answers > MOST_ANSWERS:
         raise bad_request(
             f"One request may ask for {MOST_ANSWERS} answers at most; this asks for {answers}.", param="n"

@@ -91,7 +91,15 @@ def test_what_could_break_out_is_refused_by_name(kind: Kind, field: str) -> None
             b'[{"type": "image_url", "image_url": {"url": "http://10.0.0.1/"}}]}]}',
             "messages[0].content",
         ),
+        (b'{"model": "x", "messages": [{"role": "system", "tool_calls": []}]}', "messages[0].content"),
+        (b'{"model": "x", "messages": [{"role": "user", "tool_calls": []}]}', "messages[0].content"),
+        (b'{"model": "x", "messages": [{"role": "tool", "tool_calls": []}]}', "messages[0].content"),
         (b'{"model": "x", "messages": [{"role": "user", "content": "Hi"}], "n": 1000}', "n"),
+        (b'{"model": "x", "messages": [{"role": "user", "content": "Hi"}], "n": "1000"}', "n"),
+        (b'{"model": "x", "messages": [{"role": "user", "content": "Hi"}], "n": 1000.0}', "n"),
+        (b'{"model": "x", "messages": [{"role": "user", "content": "Hi"}], "n": true}', "n"),
+        (b'{"model": "x", "messages": [{"role": "user", "content": "Hi"}], "stream": "false"}', "stream"),
+        (b'{"model": "x", "messages": [{"role": "user", "content": "Hi"}], "stream": 0}', "stream"),
     ],
 )
 def test_what_is_wrong_is_said(raw: bytes, param: str | None) -> None:
