@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ def up(
     home: Home = None,
 ) -> None:
     """Start the server: the web chat, the trainings and the model servers."""
+    # Process 1 of a container is told to end in vain where it does not listen. Once it serves, the server listens.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from bot.locks import server_lock
     from bot.logs import configure_logs
 

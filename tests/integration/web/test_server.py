@@ -62,6 +62,21 @@ async def test_it_ends_while_a_page_is_open(tmp_path: Path, number: signal.Signa
         assert output == b""
 
 
+@pytest.mark.parametrize("sign", ["server.pid", "tunesmith.db"])
+async def test_told_to_end_before_it_serves_it_ends_and_starts_again(tmp_path: Path, sign: str) -> None:
+    process = await begun(tmp_path)
+    async with asyncio.timeout(120):
+        while not (tmp_path / sign).exists():  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        output, errors = await process.communicate()
+    # Not by the signal itself, which a process 1 without a handler does not get.
+    assert (process.returncode, output) == (128 + signal.SIGTERM, b"")
+    assert b"Traceback" not in errors
+    async with started(tmp_path) as (_, address), client_of(address) as client:
+        assert (await client.get("/health")).json()["status"] == "ok"
+
+
 async def test_what_was_said_is_there_after_a_kill(tmp_path: Path) -> None:
     async with started(tmp_path) as (process, address), open_page(address) as page:
         await page.say("hello")
