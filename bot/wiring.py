@@ -13,6 +13,7 @@ from bot.commands import Handler
 from bot.databases import bring_up_to_date
 from bot.delivery import Delivery
 from bot.dialogs import chat, dataset, deleting, deploy, experiment, general, keys, models, runs, services
+from bot.ending import end
 from bot.faces import Face
 from bot.locks import Turn, loops_turn
 from bot.places import read_places
@@ -104,15 +105,10 @@ class Application:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
             try:
-                await asyncio.wait(tasks)
+                await end(tasks)
             finally:
                 await self.delivery.close()
-            for task in tasks:
-                if not task.cancelled():
-                    task.result()
 
     async def _reconcile(self) -> None:
         try:
