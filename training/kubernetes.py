@@ -22,7 +22,7 @@ from training.base_copies import BaseCopies
 from training.cluster import Cluster, ClusterError, Conflict, Forbidden, Invalid, Json, Missing, since
 from training.manifest import attempt_of, job, job_name, selector, service
 from training.places import ClusterPlace
-from training.reading import ProgressReader, folder_of, key, read_log
+from training.reading import ProgressReader, folder_of, key, read_log, read_outcome, read_request
 from training.runs import (
     Attempt,
     AttemptId,
@@ -32,7 +32,6 @@ from training.runs import (
     Refused,
 )
 from training.trainer import request
-from training.trainer.outcomes import Outcome, parse_exit
 from training.verdicts import STOP_ANNOTATION, Verdict
 from training.watching import Watched
 
@@ -225,7 +224,7 @@ class KubernetesRuns:
                 progress = self._progress.joined(attempt)
                 return AttemptStatus(state=verdict.state, progress=progress, waiting=verdict.waiting)
         else:
-            outcomes = [self._outcome(attempt, node) for node in range(found["spec"]["completions"])]
+            outcomes = [read_outcome(self._files, attempt, node) for node in range(found["spec"]["completions"])]
             verdict = verdicts.ended(found, pods, outcomes)
         self._progress.read([attempt])
         status = AttemptStatus(
@@ -290,18 +289,9 @@ class KubernetesRuns:
             for words in verdicts.queue_words(workload):
                 yield uid, words
 
-    def _outcome(self, attempt: AttemptId, node: int) -> Outcome | None:
-        try:
-            return parse_exit(self._files.read(key(folder_of(attempt).exit_of(node))))
-        except FileNotFoundError:
-            return None
-
     def _has_model(self, attempt: AttemptId) -> bool:
-        try:
-            asked = request.from_json(self._files.read(key(folder_of(attempt).request)))
-        except FileNotFoundError:
-            return False
-        return self._files.is_complete(asked.model)
+        asked = read_request(self._files, attempt)
+        return asked is not None and self._files.is_complete(asked.model)
 
     def _pod_log(self, attempt: AttemptId, last_lines: int, node: int) -> list[str]:
         """Of a machine's newest pod, as long as the artifact root has no log of it."""

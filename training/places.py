@@ -102,8 +102,9 @@ class ClusterPlace(BaseModel):
     """None: a run may take as long as it takes."""
     grace_s: Annotated[int, Field(ge=1)] = 600
     """How long a step and a save may take when a pod has to go."""
-    keep_hours: Annotated[float, Field(ge=0)] = 168
-    """How long the cluster keeps an ended Job, for people who look there."""
+    keep_hours: Annotated[float, Field(ge=1)] = 168
+    """How long the cluster keeps an ended Job, for us and for people who look there: what the cluster saw of an end
+    goes with it."""
     pending_minutes: Annotated[float, Field(gt=0)] = 120
     """How long a pod may find no node, or not be made there, before the run fails; a queue does not count."""
     image_minutes: Annotated[float, Field(gt=0)] = 5

@@ -1,4 +1,5 @@
-"""Reads what runs write below an artifact root: progress of many by turns, at a bounded rate, and the end of a log."""
+"""Reads what runs write below an artifact root: progress of many by turns, at a bounded rate, the end of a log, and
+how a machine ended."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -7,7 +8,9 @@ from pathlib import Path, PurePosixPath
 from storage.files import ArtifactFiles
 from training.layout import AttemptFolder, run_folder
 from training.progress import ProgressFile, join
-from training.runs import AttemptId, AttemptProgress
+from training.runs import Attempt, AttemptId, AttemptProgress
+from training.trainer import request
+from training.trainer.outcomes import Outcome, parse_exit
 
 MOST_READS_A_SECOND = 20
 """How many attempts' progress is looked at, however many there are: they take turns."""
@@ -29,6 +32,22 @@ def read_log(files: ArtifactFiles, attempt: AttemptId, *, last_lines: int, node:
     """The last lines of what a machine printed; none where nothing of it is there."""
     data = files.read_end(key(folder_of(attempt).log_of(node)), last_lines * LONGEST_LINE_BYTES)
     return data.decode(errors="replace").splitlines()[-last_lines:]
+
+
+def read_request(files: ArtifactFiles, attempt: AttemptId) -> Attempt | None:
+    """The attempt as it was submitted; None where nothing of it is there."""
+    try:
+        return request.from_json(files.read(key(folder_of(attempt).request)))
+    except FileNotFoundError:
+        return None
+
+
+def read_outcome(files: ArtifactFiles, attempt: AttemptId, node: int) -> Outcome | None:
+    """How an attempt ended on a machine, as it said itself; None where it has said nothing."""
+    try:
+        return parse_exit(files.read(key(folder_of(attempt).exit_of(node))))
+    except FileNotFoundError:
+        return None
 
 
 class ProgressReader:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 
 import structlog
@@ -18,6 +19,7 @@ from bot.reconcile.room import needs_all_gpus
 from bot.texts import texts
 from bot.world import World
 from storage.artifact_errors import ArtifactError
+from storage.files import ArtifactFiles
 from storage.models import Attempt, Model, Run, Thread
 from storage.runs import (
     change_state,
@@ -40,10 +42,13 @@ from training.runs import (
     Refused,
     Waiting,
 )
+from training.vanished import find_left
 
 log = structlog.get_logger(__name__)
 
 SECONDS_BETWEEN_CARDS = 1.0
+PATIENCE = timedelta(seconds=5)
+"""With a bucket that does not answer: the next pass is a second away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,7 @@ class RunsLoop:
     def __init__(self, world: World, delivery: Delivery) -> None:
         self._world = world
         self._delivery = delivery
+        self._files = ArtifactFiles(world.settings.artifacts_root, patience=PATIENCE)
         self._seen: dict[AttemptId, _Seen] = {}
         self._tidied: set[AttemptId] = set()
         """Attempts that nothing more is to be done about."""
@@ -130,6 +136,8 @@ class RunsLoop:
         number = attempt.number if attempt and not attempt.state.is_final else None
         attempt_id = AttemptId(run.id, number) if number else None
         status = observed.get(attempt_id) if attempt_id else None
+        if attempt_id and status is None and self._was_accepted(run, attempt):
+            status = await asyncio.to_thread(find_left, self._files, attempt_id)
         if run.stop_wanted and not run.state.is_final:
             if attempt_id is None or status is None:
                 await self._cancel_unbegun(run.id)
@@ -142,6 +150,10 @@ class RunsLoop:
             return
         if attempt_id is not None:
             await self._record(run, attempt_id, status or _VANISHED)
+
+    def _was_accepted(self, run: Run, attempt: Attempt | None) -> bool:
+        """Whether its place has had an attempt, and is asked: what it does not know any more has ended."""
+        return attempt is not None and attempt.state is not RunState.QUEUED and not self._world.lacks(run.place)
 
     async def _cancel_unbegun(self, run_id: str) -> None:
         async with self._world.store.transaction() as session:
@@ -318,7 +330,7 @@ class _Away:
 _ENDS = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 
 _VANISHED = AttemptStatus(state=RunState.FAILED, reason=Reason.KILLED)
-"""Of an attempt that was accepted once and that the backend does not know any more."""
+"""Of an attempt that was accepted once, that the backend does not know any more, and that left no word."""
 
 
 def _new_points(before: AttemptStatus | None, status: AttemptStatus) -> Sequence[Point]:

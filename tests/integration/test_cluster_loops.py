@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from bot.replies import Log
-from storage.models import Attempt, Run
+from storage.models import Attempt, Model, Run
 from storage.states import RunState
 from tests.living import Living, living
+from training.layout import AttemptFolder, run_folder
 from training.runs import AttemptId, Reason, Waiting
+from training.trainer import request
+from training.trainer.exits import Exit
+from training.trainer.outcomes import Outcome, write_exit
 
 
 def held(life: Living, run: Run, state: RunState, waiting: Waiting) -> None:
@@ -89,6 +93,53 @@ async def test_what_a_killed_process_did_not_give_back_the_next_one_does(tmp_pat
         await life.loops.once()
         assert life.runs.calls["release"] == 1
         assert ((await life.row(Run)).state, (await life.row(Run)).reason) == (RunState.FAILED, Reason.UNSCHEDULABLE)
+
+
+async def begun(life: Living) -> tuple[Run, AttemptFolder]:
+    """A run whose first attempt trains, and where the attempt's machine leaves its words."""
+    run = await life.begin()
+    await life.loops.once()
+    life.runs.advance()
+    life.runs.advance(4)
+    await life.loops.once()
+    known = life.runs.attempts[AttemptId(run.id, 1)]
+    root = Path(life.house.application.world.settings.artifacts_root)
+    folder = run_folder(root, run.id).attempt(1)
+    folder.path.mkdir(parents=True)
+    folder.request.write_bytes(request.to_json(known.attempt))
+    return run, folder
+
+
+async def test_a_job_that_is_gone_has_ended_as_its_machine_said(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        run, folder = await begun(life)
+        life.runs.finish()
+        write_exit(folder, Outcome(exit=Exit.SUCCEEDED))
+        del life.runs.attempts[AttemptId(run.id, 1)]
+        await life.loops.once()
+        assert ((await life.row(Run)).state, (await life.row(Run)).reason) == (RunState.SUCCEEDED, None)
+        assert (await life.row(Model)).run_id == run.id
+
+
+async def test_a_stopped_job_that_is_gone_keeps_what_was_learned(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        run, folder = await begun(life)
+        await life.house.say(f"/stop {run.name}")
+        life.runs.cancel(AttemptId(run.id, 1))
+        life.runs.finish()
+        write_exit(folder, Outcome(exit=Exit.STOPPED))
+        del life.runs.attempts[AttemptId(run.id, 1)]
+        await life.loops.once()
+        assert (await life.row(Run)).state is RunState.CANCELLED
+        assert life.card("run").choices[0].say == f"/deploy {run.name}"
+
+
+async def test_a_job_that_is_gone_without_a_word_was_killed(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        run, _ = await begun(life)
+        del life.runs.attempts[AttemptId(run.id, 1)]
+        await life.loops.once()
+        assert ((await life.row(Run)).state, (await life.row(Run)).reason) == (RunState.FAILED, Reason.KILLED)
 
 
 async def test_a_refused_run_fails_with_the_words_of_the_cluster(tmp_path: Path) -> None:
