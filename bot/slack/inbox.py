@@ -53,14 +53,17 @@ class Inbox:
 
     async def accept(self, arrival: Arrival) -> None:
         """Keep an arrival; on return it is safe."""
-        place = arrival.place
-        if arrival.must_be_ours and place is not None and not await self._is_ours(place.key):
-            self._keep_strange(place.key, arrival)
+        key = arrival.place.key if arrival.place else None
+        # What makes the thread ours may have been written while we looked.
+        if key and arrival.must_be_ours and not await self._is_ours(key) and key not in self._ours:
+            self._keep_strange(key, arrival)
             return
-        strange = self._strange.pop(place.key, []) if place else []
-        await asyncio.gather(*(self._write(one) for one in (arrival, *(one for _, one in strange))))
-        if place is not None:
-            self._ours.add(place.key)
+        await self._write(arrival)
+        if key:
+            # From here on nothing in this thread is strange any more, so that nothing is added to what is taken here.
+            self._ours.add(key)
+            await asyncio.gather(*(self._write(one) for _, one in self._strange.get(key, ())))
+            self._strange.pop(key, None)
         self._begin(arrival.line)
 
     async def resume(self) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.faces import NeverShown, Unreachable
 from bot.settings import Settings
@@ -19,9 +21,14 @@ from tests.living import until
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def url(tmp_path: Path) -> str:
     url = Settings(home=tmp_path).database_url
     await put_database(url)
+    return url
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
     made = Store(url)
     yield made
     await made.close()
@@ -132,3 +139,45 @@ async def test_a_thread_becomes_ours_by_a_mention_that_came_later(inbox: Inbox, 
     await inbox.accept(arrival(1))
     await until(lambda: len(hand.heard) == 2)
     assert hand.heard == ["word 1", "word 2"]
+
+
+async def test_a_word_that_comes_while_its_mention_is_being_written_is_kept(
+    store: Store, inbox: Inbox, hand: Hand
+) -> None:
+    async with store.transaction():
+        mention = asyncio.create_task(inbox.accept(arrival(1)))
+        await asyncio.sleep(0)
+        await inbox.accept(arrival(2, must_be_ours=True))
+        assert not mention.done()
+    await mention
+    await until(lambda: len(hand.heard) == 2)
+    assert hand.heard == ["word 1", "word 2"]
+
+
+class LateStore(Store):
+    """Answers a question late: what was true when it looked."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.has_looked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        async with super().reading() as session:
+            yield session
+        self.has_looked.set()
+        await self.may_answer.wait()
+
+
+async def test_a_thread_that_became_ours_while_we_looked_is_ours(url: str, hand: Hand) -> None:
+    late = LateStore(url)
+    inbox = Inbox(late, hand)
+    word = asyncio.create_task(inbox.accept(arrival(2, must_be_ours=True)))
+    await late.has_looked.wait()
+    await inbox.accept(arrival(1))
+    late.may_answer.set()
+    await word
+    await until(lambda: len(hand.heard) == 2)
+    assert hand.heard == ["word 1", "word 2"]
+    await inbox.close()
+    await late.close()
