@@ -5,6 +5,7 @@ So a kill at any line loses nothing: Slack sends again what was not acknowledged
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -23,8 +24,11 @@ log = structlog.get_logger(__name__)
 
 SETTLE_SECONDS = 0.25
 """Slack's deliveries overtake one another: so long a thread waits for one that happened earlier."""
-STRANGE_SECONDS = 10.0
-"""So long a word in a thread that is not ours is kept in memory: the mention that makes it ours may come later."""
+STRANGE_SECONDS = 600.0
+"""So long a word in a thread that is not ours is kept in memory: the mention that makes it ours may come later. Slack
+tells what was not acknowledged again after a moment, after one minute and after five."""
+MOST_STRANGE = 1000
+"""Of such words, in all threads."""
 MOST_ATTEMPTS = 3
 """Of handling something in which our own mistake is."""
 SECONDS_BETWEEN_ATTEMPTS = 5.0
@@ -38,12 +42,21 @@ Handler = Callable[[Arrival], Awaitable[None]]
 class Inbox:
     """Takes arrivals, and hands each to the handler once."""
 
-    def __init__(self, store: Store, handler: Handler, *, settle_s: float = SETTLE_SECONDS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        handler: Handler,
+        *,
+        settle_s: float = SETTLE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._handler = handler
         self._settle_s = settle_s
+        self._clock = clock
         self._pending: list[tuple[Row, asyncio.Future[None]]] = []
-        self._strange: dict[str, list[tuple[float, Arrival]]] = {}
+        self._strange: deque[tuple[float, Arrival]] = deque(maxlen=MOST_STRANGE)
+        """Words in threads that are not ours, with the time when each came."""
         self._writer: asyncio.Task[None] | None = None
         self._lines: dict[str, asyncio.Task[None]] = {}
         self._wanted: set[str] = set()
@@ -56,14 +69,13 @@ class Inbox:
         key = arrival.place.key if arrival.place else None
         # What makes the thread ours may have been written while we looked.
         if key and arrival.must_be_ours and not await self._is_ours(key) and key not in self._ours:
-            self._keep_strange(key, arrival)
+            self._keep_strange(arrival)
             return
         await self._write(arrival)
         if key:
             # From here on nothing in this thread is strange any more, so that nothing is added to what is taken here.
             self._ours.add(key)
-            await asyncio.gather(*(self._write(one) for _, one in self._strange.get(key, ())))
-            self._strange.pop(key, None)
+            await self._write_strange(after=arrival)
         self._begin(arrival.line)
 
     async def resume(self) -> None:
@@ -92,15 +104,17 @@ class Inbox:
             self._ours.add(key)
         return True
 
-    def _keep_strange(self, key: str, arrival: Arrival) -> None:
-        at = time.monotonic()
-        for other, kept in list(self._strange.items()):
-            fresh = [(since, one) for since, one in kept if at - since < STRANGE_SECONDS]
-            if fresh:
-                self._strange[other] = fresh
-            else:
-                del self._strange[other]
-        self._strange.setdefault(key, []).append((at, arrival))
+    def _keep_strange(self, arrival: Arrival) -> None:
+        at = self._clock()
+        while self._strange and at - self._strange[0][0] > STRANGE_SECONDS:
+            self._strange.popleft()
+        self._strange.append((at, arrival))
+
+    async def _write_strange(self, *, after: Arrival) -> None:
+        """Write what was said in a thread after the word that makes it ours; what was said before it is not for us."""
+        kept = [one for _, one in self._strange if one.place == after.place and one.order > after.order]
+        await asyncio.gather(*(self._write(one) for one in kept))
+        self._strange = deque((pair for pair in self._strange if pair[1] not in kept), maxlen=MOST_STRANGE)
 
     async def _write(self, arrival: Arrival) -> None:
         """Write together with whatever else comes in this moment: under load one transaction holds many."""

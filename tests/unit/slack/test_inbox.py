@@ -141,6 +141,41 @@ async def test_a_thread_becomes_ours_by_a_mention_that_came_later(inbox: Inbox, 
     assert hand.heard == ["word 1", "word 2"]
 
 
+async def test_a_mention_may_come_minutes_after_what_was_said_below_it(store: Store, hand: Hand) -> None:
+    # Slack tells what was not acknowledged again after five minutes.
+    times = iter((0.0, 290.0))
+    inbox = Inbox(store, hand, clock=lambda: next(times))
+    await inbox.accept(arrival(2, must_be_ours=True))
+    await inbox.accept(arrival(7, root="2.0", must_be_ours=True))
+    await inbox.accept(arrival(1))
+    await until(lambda: len(hand.heard) == 2)
+    assert hand.heard == ["word 1", "word 2"]
+    await inbox.close()
+
+
+async def test_what_was_said_before_the_mention_is_not_for_us(inbox: Inbox, hand: Hand) -> None:
+    await inbox.accept(arrival(1, must_be_ours=True))
+    await inbox.accept(arrival(3, must_be_ours=True))
+    await inbox.accept(arrival(2))
+    await until(lambda: len(hand.heard) == 2)
+    await inbox.accept(arrival(4, must_be_ours=True))
+    await until(lambda: len(hand.heard) == 3)
+    assert hand.heard == ["word 2", "word 3", "word 4"]
+
+
+async def test_of_what_was_said_elsewhere_only_so_much_is_kept(
+    store: Store, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.slack.inbox.MOST_STRANGE", 2)
+    inbox = Inbox(store, hand)
+    for order in (2, 3, 4):
+        await inbox.accept(arrival(order, must_be_ours=True))
+    await inbox.accept(arrival(1))
+    await until(lambda: len(hand.heard) == 3)
+    assert hand.heard == ["word 1", "word 3", "word 4"]
+    await inbox.close()
+
+
 async def test_a_word_that_comes_while_its_mention_is_being_written_is_kept(
     store: Store, inbox: Inbox, hand: Hand
 ) -> None:
