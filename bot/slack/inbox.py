@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from bot.faces import NeverShown, Unreachable
 from bot.slack.arrivals import ARRIVALS, Arrival
@@ -171,11 +170,12 @@ class Inbox:
         try:
             while not self._closing.is_set() and await self._handle_next(line):
                 pass
-        except DBAPIError as error:
-            if not is_away(error):
-                raise
+        except Exception as error:
             # What waits is in the database, and nobody else would look there again.
-            log.warning("slack.no_database")
+            if is_away(error):
+                log.warning("slack.no_database")
+            else:
+                log.exception("slack.line_failed", line=line)
             self._wanted.add(line)
             await self._pause(SECONDS_BETWEEN_ATTEMPTS)
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.testing import capture_logs
 
 from bot.faces import NeverShown, Unreachable
 from bot.settings import Settings
@@ -124,6 +125,31 @@ async def test_what_could_not_be_kept_is_not_acknowledged(store: Store, inbox: I
         await session.execute(text("ALTER TABLE elsewhere RENAME TO inbox"))
     await inbox.accept(arrival(1))
     await until(lambda: hand.heard == ["word 1"])
+
+
+async def test_what_the_database_refuses_for_a_while_is_done_afterwards(
+    store: Store, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.slack.inbox.SECONDS_BETWEEN_ATTEMPTS", 0.1)
+    handled: list[Arrival] = []
+
+    async def handle(one: Arrival) -> None:
+        await hand(one)
+        handled.append(one)
+        if len(handled) == 1:
+            async with store.transaction() as session:
+                await session.execute(text("ALTER TABLE inbox RENAME TO elsewhere"))
+
+    inbox = Inbox(store, handle)
+    with capture_logs() as logged:
+        await inbox.accept(arrival(1))
+        await until(lambda: any(line["event"] == "slack.line_failed" for line in logged))
+    async with store.transaction() as session:
+        await session.execute(text("ALTER TABLE elsewhere RENAME TO inbox"))
+    await until(lambda: len(handled) == 2)
+    await inbox.accept(arrival(2))
+    await until(lambda: hand.heard == ["word 1", "word 2"])
+    await inbox.close()
 
 
 async def test_what_never_can_be_done_is_forgotten(inbox: Inbox, hand: Hand) -> None:
