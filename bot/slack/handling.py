@@ -56,7 +56,7 @@ class Handling:
 
     async def handle(self, arrival: Arrival) -> None:
         """Do what an arrival asks; on return it is done, or will be after a kill. Raises Unreachable, NeverShown."""
-        place = arrival.place or await self._begin_thread(arrival)
+        place = await self._place(arrival)
         if place is None:
             return
         turn = await self.turn(arrival, place)
@@ -102,6 +102,17 @@ class Handling:
             message = await session.get(Message, arrival.choice_of)
         offered = choices_in(BODIES.validate_python(message.body)) if message else iter(())
         return next((choice.say for choice in offered if choice.label == arrival.said_as), arrival.text)
+
+    async def _place(self, arrival: Arrival) -> Place | None:
+        """Where it goes on. None: the app cannot answer there, which the person was told."""
+        place = arrival.place
+        if place is None:
+            return await self._begin_thread(arrival)
+        # A message's shortcut is there in every channel, and a button stays when the app is removed from one.
+        if arrival.response_url and await self._workspaces.is_outside(place.team, place.channel):
+            await self._say_invite(arrival)
+            return None
+        return place
 
     async def _begin_thread(self, arrival: Arrival) -> Place | None:
         """Post what the thread hangs from. None: the app may not post there, which the person was told."""

@@ -9,6 +9,7 @@ PER_MINUTE = {
     "chat.startStream": 20,
     "chat.stopStream": 20,
     "chat.appendStream": 100,
+    "conversations.info": 50,
     "conversations.replies": 50,
     "conversations.history": 50,
     "users.info": 100,

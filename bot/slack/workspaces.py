@@ -21,13 +21,15 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.settings import Settings
 from bot.slack.clients import web_client
-from bot.slack.errors import NETWORK, NotInstalled, error_code
+from bot.slack.errors import NETWORK, OUTSIDE, NotInstalled, error_code
 from bot.slack.installations import Installations
 from bot.slack.limits import Limits
 
 log = structlog.get_logger(__name__)
 
 KNOWN_FOR_SECONDS = 3600.0
+INSIDE_FOR_SECONDS = 60.0
+"""So long the app is taken to be in a channel that it was found in."""
 MINUTES_BEFORE_EXPIRY = 120
 SECONDS_BETWEEN_RENEWALS = 60.0
 """That fail. Until its end the token is as good as before."""
@@ -59,6 +61,7 @@ class Workspaces:
         self._own: AuthorizeResult | None = None
         self._people: dict[tuple[str, str], tuple[float, Person]] = {}
         self._channels: dict[tuple[str, str], str] = {}
+        self._inside_until: dict[tuple[str, str], float] = {}
         self._rotator = None
         if settings.slack_client_id and settings.slack_client_secret:
             self._rotator = AsyncTokenRotator(
@@ -185,6 +188,23 @@ class Workspaces:
                 return channel
             self._channels[team, channel] = f"#{found.get('name', channel)}"
         return self._channels[team, channel]
+
+    async def is_outside(self, team: str, channel: str) -> bool:
+        """Whether the app is certainly not in a channel; where Slack does not say, it may be."""
+        is_known = self._inside_until.get((team, channel), 0.0) > time.monotonic()
+        if is_known or not self._limits.has_room(team, "conversations.info"):
+            return False
+        try:
+            await self._limits.wait(team, "conversations.info")
+            client = await self.client(team)
+            found = (await client.conversations_info(channel=channel))["channel"]
+        except (*NETWORK, NotInstalled) as error:
+            return error_code(error) in OUTSIDE
+        # Direct messages have no such field: whoever is not in them is not told of them.
+        if not found.get("is_member", True):
+            return True
+        self._inside_until[team, channel] = time.monotonic() + INSIDE_FOR_SECONDS
+        return False
 
     async def direct_channel(self, team: str, user: str) -> str:
         """The channel of somebody's direct messages with the app."""

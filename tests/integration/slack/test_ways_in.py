@@ -64,6 +64,39 @@ async def test_where_the_app_is_not_a_member_it_asks_to_be_invited(talk: SlackTa
     assert "/finetune" in roots(talk)[-1].words
 
 
+@pytest.mark.parametrize("is_private", [True, False])
+async def test_a_message_s_shortcut_where_the_app_is_not_a_member_asks_for_an_invitation(
+    talk: SlackTalk, tmp_path: Path, is_private: bool
+) -> None:
+    go_to(talk, "secret", has_bot=False, is_private=is_private)
+    data = identity(tmp_path / "identity.jsonl")
+    stamp = await talk.person.post(talk.channel, "look at this", files=[(data.name, data)])
+    await talk.person.message_shortcut(talk.channel, stamp, "finetune_file")
+    await until(lambda: len(roots(talk)) == 2)
+    said = roots(talk)[-1]
+    assert said.ephemeral_to == talk.person.id
+    assert "/invite @Tunesmith" in said.words
+    talk.channel.has_bot = True
+    talk.root = stamp
+    await talk.person.message_shortcut(talk.channel, stamp, "finetune_file")
+    await talk.quiet()
+    assert "in place of `{{name}}`" in talk.words()
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+async def test_a_button_asks_for_an_invitation_once_the_app_was_removed(talk: SlackTalk, is_private: bool) -> None:
+    go_to(talk, "general", is_private=is_private)
+    await talk.say("@Tunesmith finetune")
+    talk.channel.has_bot = False
+    await talk.press("The example data")
+    await until(lambda: len(roots(talk)) == 2)
+    said = roots(talk)[-1]
+    assert said.ephemeral_to == talk.person.id
+    assert "/invite @Tunesmith" in said.words
+    talk.channel.has_bot = True
+    assert "Which base model?" in await talk.press("The example data")
+
+
 async def test_a_mention_is_answered_in_its_thread_once(talk: SlackTalk) -> None:
     go_to(talk, "general")
     assert "Fine-tune a model" in await talk.say("@Tunesmith hello")
