@@ -12,18 +12,30 @@ from bot.faces import NeverShown, Unreachable
 GONE = frozenset({"channel_not_found", "thread_not_found", "user_not_found"})
 """The place is not there any more, or never was for us."""
 
-SHUT = frozenset(
+RESTRICTED = frozenset(
     {
-        "not_in_channel",
-        "is_archived",
-        "account_inactive",
-        "token_revoked",
-        "invalid_auth",
-        "missing_scope",
-        "not_authed",
+        "restricted_action",
+        "restricted_action_non_threadable_channel",
+        "restricted_action_read_only_channel",
+        "restricted_action_thread_locked",
+        "restricted_action_thread_only_channel",
     }
 )
-"""Somebody has to do something first: invite the app, install it anew."""
+"""The workspace lets only some people post there, or not in that way."""
+
+SHUT = RESTRICTED | {
+    "not_in_channel",
+    "is_archived",
+    "account_inactive",
+    "token_revoked",
+    "token_expired",
+    "invalid_auth",
+    "missing_scope",
+    "not_authed",
+    "access_denied",
+    "team_access_not_granted",
+}
+"""Somebody has to do something first: invite the app, let it post, install it anew."""
 
 OUTSIDE = frozenset({"channel_not_found", "not_in_channel"})
 """The app is not a member of the channel: a private one does not even exist for it."""

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
+from slack_sdk.errors import SlackApiError
 
 from bot.assistant import Assistant
 from bot.choices import choices_in
@@ -14,7 +15,7 @@ from bot.replies import BODIES
 from bot.settings import Settings
 from bot.slack.arrivals import Arrival
 from bot.slack.blocks import Rendered
-from bot.slack.errors import NETWORK, OUTSIDE, translated
+from bot.slack.errors import NETWORK, OUTSIDE, RESTRICTED, error_code, translated
 from bot.slack.face import SlackFace
 from bot.slack.files import Files
 from bot.slack.fitting import escaped
@@ -110,7 +111,7 @@ class Handling:
             return await self._begin_thread(arrival)
         # A message's shortcut is there in every channel, and a button stays when the app is removed from one.
         if arrival.response_url and await self._workspaces.is_outside(place.team, place.channel):
-            await self._say_invite(arrival)
+            await self._say_why_not(arrival, "not_in_channel")
             return None
         return place
 
@@ -123,15 +124,24 @@ class Handling:
         try:
             stamp = await self._face.begin_thread(place, f"root/{arrival.event_id}", root_message(arrival.user, said))
         except (NeverShown, Unreachable) as error:
-            if str(error) not in OUTSIDE or arrival.response_url is None:
+            code = str(error)
+            if code not in OUTSIDE | RESTRICTED or arrival.response_url is None:
                 raise
-            await self._say_invite(arrival)
+            await self._say_why_not(arrival, code)
+            return None
+        except SlackApiError as error:
+            if arrival.response_url is None:
+                raise
+            log.exception("slack.thread_refused", event_id=arrival.event_id)
+            await self._say_why_not(arrival, error_code(error))
             return None
         return Place(team=arrival.team, channel=channel, root=stamp)
 
-    async def _say_invite(self, arrival: Arrival) -> None:
+    async def _say_why_not(self, arrival: Arrival, code: str) -> None:
+        """Say to the person alone why they are not answered in the channel; ``code``: Slack's."""
         person = await self._workspaces.person(arrival.team, arrival.user)
-        sentence = texts(nearest_language(person.locale))("slack.invite_me")
+        text = texts(nearest_language(person.locale))
+        sentence = text("slack.invite_me") if code in OUTSIDE else text("slack.refused", code=code)
         with suppress(*NETWORK):
             await tell_privately(str(arrival.response_url), sentence)
 

@@ -17,6 +17,8 @@ LOOK = "icon_emoji icon_url username link_names mrkdwn parse attachments"
 )
 def post_message(call: Call) -> Json:
     channel = call.channel_inside()
+    if channel.refuses_posts:
+        raise Refused(channel.refuses_posts)
     message = _message(call, channel)
     message.thread_ts = thread_of(call, channel)
     message.metadata = checked_metadata(call.get("metadata"))

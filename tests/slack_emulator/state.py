@@ -117,6 +117,8 @@ class Channel:
     kind: Literal["public", "private", "im"]
     members: set[str] = field(default_factory=set)
     has_bot: bool = True
+    refuses_posts: str = ""
+    """The error that the app's posts get here."""
     messages: dict[str, SlackMessage] = field(default_factory=dict)
     """By ``ts``, oldest first; replies and ephemeral messages too."""
     statuses: dict[str, str] = field(default_factory=dict)

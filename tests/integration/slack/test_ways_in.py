@@ -97,6 +97,17 @@ async def test_a_button_asks_for_an_invitation_once_the_app_was_removed(talk: Sl
     assert "Which base model?" in await talk.press("The example data")
 
 
+@pytest.mark.parametrize("code", ["restricted_action_read_only_channel", "something_new"])
+async def test_a_command_where_the_app_may_not_post_is_told_so(talk: SlackTalk, code: str) -> None:
+    go_to(talk, "announcements").refuses_posts = code
+    await talk.person.slash(talk.channel, "/finetune")
+    await until(lambda: len(roots(talk)) == 1)
+    (said,) = roots(talk)
+    assert said.ephemeral_to == talk.person.id
+    assert f"({code})" in said.words
+    await talk.quiet()
+
+
 async def test_a_mention_is_answered_in_its_thread_once(talk: SlackTalk) -> None:
     go_to(talk, "general")
     assert "Fine-tune a model" in await talk.say("@Tunesmith hello")
