@@ -1,14 +1,15 @@
 """Files that people drop in Slack, fetched piece by piece."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import httpx
 import structlog
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.arrivals import SlackFile
-from bot.slack.errors import NETWORK
-from bot.slack.workspaces import Workspaces
+from bot.slack.errors import NETWORK, was_refused
 from bot.turns import Upload, UploadBroken
 
 log = structlog.get_logger(__name__)
@@ -16,6 +17,8 @@ log = structlog.get_logger(__name__)
 CHUNK_BYTES = 1 << 18
 MOST_TRIES = 5
 """Of fetching what is left of a file after a break."""
+SECONDS_BETWEEN_TRIES = 1.0
+"""After the first break; twice as long after each further one."""
 TIMEOUT = httpx.Timeout(30.0)
 SLACK_HOST = "slack.com"
 GONE = frozenset({404, 410})
@@ -24,25 +27,26 @@ GONE = frozenset({404, 410})
 class Files:
     """Makes uploads of the files of an arrival."""
 
-    def __init__(self, workspaces: Workspaces, *, api_url: str | None) -> None:
+    def __init__(self, *, api_url: str | None) -> None:
         """``api_url``: where Slack's API is, if not at its own address; files may come from there too."""
-        self._workspaces = workspaces
         self._api_host = urlsplit(api_url).netloc if api_url else None
 
-    def upload(self, team: str, file: SlackFile) -> Upload:
-        """A file as the assistant takes it. Its pieces raise UploadBroken."""
-        return Upload(name=file.name, size_bytes=file.size_bytes, chunks=self._chunks(team, file))
+    def upload(self, client: AsyncWebClient, file: SlackFile) -> Upload:
+        """A file as the assistant takes it, fetched as that client. Its pieces raise UploadBroken."""
+        return Upload(name=file.name, size_bytes=file.size_bytes, chunks=self._chunks(client, file))
 
-    async def _chunks(self, team: str, file: SlackFile) -> AsyncIterator[bytes]:
+    async def _chunks(self, slack: AsyncWebClient, file: SlackFile) -> AsyncIterator[bytes]:
         """All of the file, begun anew where it broke off."""
-        url = file.url or await self._ask_url(team, file)
+        url = file.url or await _ask_url(slack, file)
         if not self._may_send_token(url):
             # The token is Slack's: a file that is kept elsewhere is not fetched with it.
             raise UploadBroken("upload.elsewhere")
-        token = (await self._workspaces.client(team)).token or ""
         done = 0
-        async with httpx.AsyncClient(timeout=TIMEOUT, headers={"Authorization": f"Bearer {token}"}) as client:
+        headers = {"Authorization": f"Bearer {slack.token or ''}"}
+        async with httpx.AsyncClient(timeout=TIMEOUT, headers=headers) as client:
             for attempt in range(MOST_TRIES):
+                if attempt:
+                    await asyncio.sleep(SECONDS_BETWEEN_TRIES * 2 ** (attempt - 1))
                 try:
                     async for chunk in _fetch(client, url, begin=done, is_page_expected=is_page(file.name)):
                         done += len(chunk)
@@ -53,21 +57,21 @@ class Files:
                     log.info("slack.file_broken", file=file.id, bytes=done, attempt=attempt, error=type(error).__name__)
         raise UploadBroken("upload.interrupted")
 
-    async def _ask_url(self, team: str, file: SlackFile) -> str:
-        """A file of another organisation comes without its address."""
-        try:
-            client = await self._workspaces.client(team)
-            found = (await client.files_info(file=file.id))["file"]
-        except NETWORK as error:
-            raise UploadBroken("upload.gone") from error
-        return str(found.get("url_private_download") or found.get("url_private") or "")
-
     def _may_send_token(self, url: str) -> bool:
         where = urlsplit(url)
         if self._api_host:
             return where.netloc == self._api_host
         host = where.hostname or ""
         return where.scheme == "https" and (host == SLACK_HOST or host.endswith(f".{SLACK_HOST}"))
+
+
+async def _ask_url(slack: AsyncWebClient, file: SlackFile) -> str:
+    """A file of another organisation comes without its address. Raises UploadBroken."""
+    try:
+        found = (await slack.files_info(file=file.id))["file"]
+    except NETWORK as error:
+        raise UploadBroken("upload.gone" if was_refused(error) else "upload.interrupted") from error
+    return str(found.get("url_private_download") or found.get("url_private") or "")
 
 
 async def _fetch(client: httpx.AsyncClient, url: str, *, begin: int, is_page_expected: bool) -> AsyncIterator[bytes]:

@@ -24,7 +24,7 @@ from bot.slack.private import tell_privately
 from bot.slack.rights import rights_of
 from bot.slack.workspaces import Workspaces
 from bot.texts import nearest_language, texts
-from bot.turns import ThreadRef, Turn, UserRef
+from bot.turns import ThreadRef, Turn, Upload, UserRef
 from storage.models import Message
 from storage.store import Store
 
@@ -50,7 +50,7 @@ class Handling:
         self._assistant = assistant
         self._face = face
         self._workspaces = workspaces
-        self._files = Files(workspaces, api_url=settings.slack_api_url)
+        self._files = Files(api_url=settings.slack_api_url)
         self._turns = asyncio.Semaphore(TURNS_AT_ONCE)
         self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._following: set[asyncio.Task[Any]] = set()
@@ -68,7 +68,7 @@ class Handling:
             self._follow(context)
 
     async def turn(self, arrival: Arrival, place: Place) -> Turn:
-        """The turn that an arrival is, in a thread."""
+        """The turn that an arrival is, in a thread. Raises Unreachable."""
         person = await self._workspaces.person(arrival.team, arrival.user)
         return Turn(
             event_id=arrival.event_id,
@@ -81,7 +81,7 @@ class Handling:
             about=arrival.about,
             answers=arrival.answers,
             said_as=arrival.said_as,
-            uploads=tuple(self._files.upload(arrival.team, file) for file in arrival.files),
+            uploads=await self._uploads(arrival),
             language=nearest_language(person.locale),
             is_private=place.is_direct,
         )
@@ -94,6 +94,14 @@ class Handling:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+    async def _uploads(self, arrival: Arrival) -> tuple[Upload, ...]:
+        if not arrival.files:
+            return ()
+        # Known before the assistant takes the turn: where Slack cannot be reached, the arrival is handled later.
+        with translated():
+            client = await self._workspaces.client(arrival.team)
+        return tuple(self._files.upload(client, file) for file in arrival.files)
 
     async def _text(self, arrival: Arrival) -> str:
         """What is said; a choice that was too long for its button is looked up in the message that offers it."""

@@ -24,7 +24,7 @@ class Faults:
     socket_drops: float = 0.0
     """The socket breaks when an event was written to it."""
     fail: Chances = field(default_factory=dict)
-    """503, and nothing was done."""
+    """503, and nothing was done. ``download``: of a file."""
     fail_next: set[str] = field(default_factory=set)
     """Methods whose next call fails so."""
     lost_answers: Chances = field(default_factory=dict)

@@ -27,6 +27,8 @@ async def upload(slack: "SlackEmulator", request: web.Request) -> web.Response:
 
 async def download(slack: "SlackEmulator", request: web.Request) -> web.StreamResponse:
     """Give a file to whoever has the token of an app that sees it; to anybody else a page to sign in, with 200."""
+    if slack.faults.hits(slack.faults.fail, "fail", "download"):
+        return web.Response(status=503, text="upstream is not there")
     file = slack.files.get(request.match_info["file"].partition("-")[2])
     if not _may_read(slack, request, file):
         return web.Response(text=LOGIN_PAGE, content_type="text/html")
