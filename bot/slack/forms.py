@@ -69,10 +69,10 @@ class Forms:
             about=metadata["form"],
             answers=read_answers(view),
         )
-        turn = await self._handling.turn(arrival, place)
         try:
             async with asyncio.timeout(SECONDS_FOR_CHECK):
-                replies = await self._assistant.rehearse(turn)
+                # Who it is and what they may, Slack is asked for, and may take its time over.
+                replies = await self._assistant.rehearse(await self._handling.turn(arrival, place))
         except TimeoutError:
             replies = ()
         errors = {

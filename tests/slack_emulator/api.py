@@ -157,6 +157,8 @@ def method(
 async def handle(slack: "SlackEmulator", request: web.Request) -> web.StreamResponse:
     """Answer a call of the Web API."""
     name = request.match_info["method"]
+    if name in slack.faults.held:
+        await slack.faults.held[name].wait()
     try:
         arguments, error = await _arguments(request), ""
     except Refused as refused:

@@ -1,5 +1,6 @@
 """What goes wrong, by seed: the n-th thing of a name has the same fate in every run."""
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ class Faults:
     """429 with Retry-After."""
     late: dict[str, float] = field(default_factory=dict)
     """Method -> seconds that its next call is on its way: Slack does it then, whether or not somebody still waits."""
+    held: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Methods that answer once this is set."""
     cut_downloads: float = 0.0
     """A file breaks off in its middle."""
     _counts: Counter[str] = field(default_factory=Counter, repr=False)

@@ -1,5 +1,6 @@
 """Where a conversation in Slack can begin, and what is said where it cannot."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -218,3 +219,16 @@ async def test_admins_and_channels(tmp_path: Path) -> None:
         assert "The plan" in talk.words()
     async with slack_talk(tmp_path / "other", slack_channels="C0ELSE", slack_admins=boss_id) as talk:
         assert "is done in" in await talk.say(line, files=[data])
+
+
+async def test_a_form_does_not_wait_for_a_slack_that_takes_its_time(tmp_path: Path) -> None:
+    async with slack_talk(tmp_path / "home", slack_admins="U0BOSS") as talk:
+        for said in ("!finetune", "the example data", "tiny-instruct", "custom"):
+            await talk.say(said)
+        await talk.person.press(talk.channel, talk.messages()[-1].ts, "All settings")
+        talk.slack.faults.held["users.info"] = answering = asyncio.Event()
+        # What is wrong with it cannot be known in time, and is said in the thread.
+        assert await talk.person.submit({"learning_rate": "fast"}) == {}
+        answering.set()
+        await talk.quiet()
+        assert "takes a number" in talk.words()
