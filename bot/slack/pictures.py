@@ -42,7 +42,7 @@ class Pictures:
         is_early = (
             card.is_live and time.monotonic() - self._drawn_at.get(message_id, -SECONDS_BETWEEN) < SECONDS_BETWEEN
         )
-        if shown and (known == wanted or is_early):
+        if is_early or (shown and known == wanted):
             return shown, known
         try:
             file = await self._upload(place, await asyncio.to_thread(draw, card.curves), title=card.title)
@@ -52,7 +52,7 @@ class Pictures:
         self._drawn_at[message_id] = time.monotonic()
         if not card.is_live:
             self._drawn_at.pop(message_id)
-        return file, wanted
+        return (file, wanted) if file else (shown, known)
 
     async def note(self, place: Place, message_id: str, file: str | None, digest: str | None) -> None:
         """Remember the picture that a message shows now, and delete the one it showed before."""
@@ -68,16 +68,19 @@ class Pictures:
             except NETWORK as error:
                 log.info("slack.picture_left", file=before, error=type(error).__name__)
 
-    async def _upload(self, place: Place, picture: bytes, *, title: str) -> str:
+    async def _upload(self, place: Place, picture: bytes, *, title: str) -> str | None:
+        """A picture's file; None where Slack does not look at it in time: a card with it would be refused."""
         client = await self._workspaces.client(place.team)
         answer = await client.files_upload_v2(content=picture, filename="loss.png", title=title)
         file = str(answer["files"][0]["id"])
         for _ in range(LOOKS):
             found = (await client.files_info(file=file))["file"]
             if found.get("mimetype"):
-                break
+                return file
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
-        return file
+        log.info("slack.picture_not_looked_at", file=file)
+        await client.files_delete(file=file)
+        return None
 
 
 def _digest(card: RunCard) -> str:

@@ -82,8 +82,8 @@ class Posting:
         async with self._store.transaction() as session:
             await withdraw(session, message_id, part)
 
-    async def change(self, place: Place, stamp: str, rendered: Rendered, metadata: dict[str, Any]) -> None:
-        """Show something else in a message. One that somebody has deleted stays so."""
+    async def change(self, place: Place, stamp: str, rendered: Rendered, metadata: dict[str, Any]) -> Rendered:
+        """Show something else in a message; returns what Slack took. One that somebody has deleted stays so."""
         await self._limits.wait(place.team, "chat.update")
         client = await self._workspaces.client(place.team)
 
@@ -92,11 +92,12 @@ class Posting:
 
         try:
             # Broken off, it might be done by Slack after the edit that comes next.
-            await to_its_end(_with_words_at_least(update, rendered), within_s=SECONDS_FOR_EDIT)
+            return await to_its_end(_with_words_at_least(update, rendered), within_s=SECONDS_FOR_EDIT)
         except SlackApiError as error:
             if error_code(error) not in DELETED:
                 raise
             log.info("slack.message_deleted", channel=place.channel, ts=stamp)
+            return rendered
 
     async def stop_stream(self, place: Place, stamp: str) -> None:
         """End a stream, if the message is one that goes on: only then can it be changed."""
@@ -112,8 +113,8 @@ class Posting:
         if row is None or row.shown_as is None:
             return await self._post(place, message_id, number, rendered, row, thread=place.root)
         if row.digest != digest(rendered):
-            await self.change(place, row.shown_as, rendered, named(message_id, number))
-            await self.note(message_id, number, digest=digest(rendered))
+            taken = await self.change(place, row.shown_as, rendered, named(message_id, number))
+            await self.note(message_id, number, digest=digest(taken))
         return row.shown_as
 
     async def _post(
@@ -123,17 +124,17 @@ class Posting:
             found = await self._find_posted(place, message_id, number, row, thread)
             if found is not None:
                 await self.stop_stream(place, found)
-                await self.change(place, found, rendered, named(message_id, number))
-                await self.note(message_id, number, shown_as=found, digest=digest(rendered))
+                taken = await self.change(place, found, rendered, named(message_id, number))
+                await self.note(message_id, number, shown_as=found, digest=digest(taken))
                 return found
         await self.intend(message_id, number)
-        stamp = await self._post_now(place, message_id, number, rendered, thread)
-        await self.note(message_id, number, shown_as=stamp, digest=digest(rendered))
+        stamp, taken = await self._post_now(place, message_id, number, rendered, thread)
+        await self.note(message_id, number, shown_as=stamp, digest=digest(taken))
         return stamp
 
     async def _post_now(
         self, place: Place, message_id: str, number: int, rendered: Rendered, thread: str | None
-    ) -> str:
+    ) -> tuple[str, Rendered]:
         client = await self._workspaces.posting_client(place.team)
         await self._limits.wait(place.team, "chat.postMessage", channel=place.channel)
         stamps: list[str] = []
@@ -150,12 +151,12 @@ class Posting:
             stamps.append(str(answer["ts"]))
 
         try:
-            await _with_words_at_least(post, rendered)
+            taken = await _with_words_at_least(post, rendered)
         except SlackApiError as error:
             if was_refused(error):
                 await self.withdraw(message_id, number)
             raise
-        return stamps[0]
+        return stamps[0], taken
 
     async def _find_posted(
         self, place: Place, message_id: str, number: int, row: Shown, thread: str | None
@@ -226,12 +227,17 @@ def is_named(message: Mapping[str, Any], message_id: str, part: int) -> bool:
     return part == 0 and any(block.get("block_id") == stream_block_id(message_id) for block in blocks)
 
 
-async def _with_words_at_least(send: Any, rendered: Rendered) -> None:
-    """Send blocks; where Slack refuses them, which is a bug of ours, send the words: nothing is lost by it."""
+async def _with_words_at_least(send: Any, rendered: Rendered) -> Rendered:
+    """Send blocks; where Slack refuses them, which is a bug of ours, send the words: nothing is lost by it.
+
+    Returns what was sent: words alone are not what was to be shown, and the next showing tries it all again.
+    """
     try:
         await send({"text": rendered.text, "blocks": list(rendered.blocks)})
+        return rendered
     except SlackApiError as error:
         if error_code(error) not in BLOCKS_REFUSED:
             raise
         log.error("slack.blocks_refused", problems=error.response.get("response_metadata"))
         await send({"text": rendered.text, "blocks": []})
+        return Rendered(text=rendered.text, blocks=())

@@ -76,6 +76,30 @@ async def test_a_run_lives_in_one_message_and_ends_with_its_curve(talk: SlackTal
     assert sum(not file.is_deleted for file in talk.slack.files.values() if file.name == "loss.png") == 1
 
 
+@pytest.mark.parametrize("has_earlier", [False, True])
+async def test_a_card_whose_picture_slack_does_not_look_at_keeps_its_buttons(
+    talk: SlackTalk, tmp_path: Path, has_earlier: bool
+) -> None:
+    runs = await begin(talk, tmp_path)
+    talk.slack.looking_seconds = 0.0 if has_earlier else 3600.0
+    runs.advance(4)
+    await until(lambda: "Step 4 of 10" in talk.words())
+    card = message_with(talk, "Step 4 of 10")
+    assert {"Stop", "Logs"} <= set(card.buttons)
+    pictures = [block for block in card.blocks if block["type"] == "image"]
+    assert bool(pictures) == has_earlier
+    talk.slack.looking_seconds = 3600.0
+    runs.advance(6)
+    await until(lambda: "Step 10 of 10" in talk.words())
+    await talk.quiet()
+    assert "Logs" in card.buttons
+    # The picture before, if there is one, stays; what nobody sees is not left in the workspace.
+    assert [block["slack_file"] for block in card.blocks if block["type"] == "image"] == [
+        picture["slack_file"] for picture in pictures
+    ]
+    assert sum(not file.is_deleted for file in talk.slack.files.values() if file.name == "loss.png") == has_earlier
+
+
 async def test_stop_and_logs_are_buttons(talk: SlackTalk, tmp_path: Path) -> None:
     runs = await begin(talk, tmp_path)
     runs.advance(2)
