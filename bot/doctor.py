@@ -49,6 +49,7 @@ async def diagnose(settings: Settings) -> list[Diagnosis]:
         asyncio.to_thread(_training, settings),
         asyncio.to_thread(_serving, settings),
     )
+    database = await _database(settings)
     return [
         _python(),
         _home(settings),
@@ -57,11 +58,11 @@ async def diagnose(settings: Settings) -> list[Diagnosis]:
         _gpus(machine),
         training,
         serving,
-        await _database(settings),
+        database,
         _models(settings),
         _port(settings),
         *await _cluster(settings),
-        *await _slack(settings),
+        *await _slack(settings, has_database=database.code == "ok"),
     ]
 
 
@@ -172,12 +173,12 @@ def _models(settings: Settings) -> Diagnosis:
     return found("models", "ok", names=", ".join(names))
 
 
-async def _slack(settings: Settings) -> list[Diagnosis]:
+async def _slack(settings: Settings, *, has_database: bool) -> list[Diagnosis]:
     if not settings.has_slack:
         return [found("slack", "ok", "none")]
     from bot.slack.doctoring import diagnose_slack
 
-    return await diagnose_slack(settings)
+    return await diagnose_slack(settings, has_database=has_database)
 
 
 def _port(settings: Settings) -> Diagnosis:

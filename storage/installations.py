@@ -1,5 +1,6 @@
 """Where the app is installed, its tokens encrypted by the face."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -17,6 +18,12 @@ async def find_installation(session: AsyncSession, *, face: str, workspace: str)
     """The encrypted installation in a workspace."""
     query = select(Installation.content).where(Installation.face == face, Installation.workspace == workspace)
     return await session.scalar(query)
+
+
+async def all_installations(session: AsyncSession, *, face: str) -> Sequence[str]:
+    """The encrypted installations in all workspaces."""
+    query = select(Installation.content).where(Installation.face == face).order_by(Installation.workspace)
+    return (await session.scalars(query)).all()
 
 
 async def drop_installation(session: AsyncSession, *, face: str, workspace: str, kept_before: datetime) -> None:

@@ -16,7 +16,7 @@ from slack_sdk.oauth.installation_store.async_installation_store import AsyncIns
 
 from bot.slack.places import FACE
 from bot.stopping import CannotGoOnError
-from storage.installations import drop_installation, find_installation, put_installation
+from storage.installations import all_installations, drop_installation, find_installation, put_installation
 from storage.store import Store
 
 
@@ -71,6 +71,12 @@ class Installations(AsyncInstallationStore):
     ) -> Installation | None:
         """The installation in a workspace."""
         return await self._find(enterprise_id, team_id, is_whole_enterprise=bool(is_enterprise_install))
+
+    async def everywhere(self) -> list[Bot]:
+        """The bots of all workspaces. Raises CannotGoOnError where a key is missing."""
+        async with self._store.reading() as session:
+            contents = await all_installations(session, face=FACE)
+        return [self._read(content).to_bot() for content in contents]
 
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Forget a workspace's tokens."""
