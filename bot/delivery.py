@@ -2,6 +2,7 @@
 
 from asyncio import CancelledError, Future, Lock, Task, create_task, ensure_future, gather, sleep, wait
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from weakref import WeakValueDictionary
 
 import structlog
@@ -10,7 +11,7 @@ from bot.faces import Face, NeverShown, Unreachable
 from bot.replies import BODIES, Reply, Said
 from bot.turns import ThreadRef
 from storage.database_errors import is_away
-from storage.models import Message, Thread
+from storage.models import Message, Thread, now
 from storage.store import Store
 from storage.threads import (
     Waiting,
@@ -27,6 +28,9 @@ log = structlog.get_logger(__name__)
 ONCE_AGAIN_AFTER_S = (1.0, 3.0, 10.0)
 """Pauses before what nothing keeps is tried again; a face that says how long it is busy is given that time."""
 LONGEST_PAUSE_S = 10.0
+MAY_COME_BACK = timedelta(days=7)
+"""Whoever was put out of a place may be let in again, and must not find an old state of what stands there."""
+LOOKED_FOR_EVERY_S = 300.0
 
 
 class Delivery:
@@ -186,6 +190,8 @@ class Delivery:
             shown_as = await self._show_on(self._faces[thread.face], message, thread, body)
         except NeverShown as error:
             log.info("face.gone", message=message.id, face=thread.face, reason=str(error))
+            if message.shown_as is not None and now() - message.updated_at < MAY_COME_BACK:
+                raise Unreachable(str(error), after_s=LOOKED_FOR_EVERY_S) from error
             async with self._store.transaction() as session:
                 await drop_outbox(session, message.id)
             return True

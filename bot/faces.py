@@ -15,7 +15,10 @@ class Unreachable(Exception):
 
 
 class NeverShown(Exception):
-    """The place is gone (a channel that was deleted, an app that was removed): the outbox forgets the message."""
+    """The place is gone (a channel that was deleted, an app that was removed): the outbox forgets the message.
+
+    Where an earlier state of it stands, only after a while: the app may be let in again.
+    """
 
 
 class Face(Protocol):

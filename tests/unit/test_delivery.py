@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from bot.context import say
-from bot.delivery import Delivery
+from bot.delivery import MAY_COME_BACK, Delivery
 from bot.faces import NeverShown, Unreachable
 from bot.replies import Notice, Reply
 from bot.settings import Settings
@@ -143,6 +143,30 @@ async def test_what_can_never_be_shown_is_forgotten(post: Post) -> None:
     post.face.trouble["a"] = NeverShown("the channel is gone")
     await post.say("a", "b")
     await until(lambda: post.face.shown == ["b"])
+    await post.settled()
+    assert await post.waiting() == 0
+
+
+async def test_what_stands_in_a_place_that_is_gone_waits_for_a_while(post: Post) -> None:
+    post.face.gate.set()
+    await post.say("card 1", key="card")
+    await until(lambda: post.face.shown == ["card 1"])
+    post.face.trouble["card 2"] = NeverShown("the app was put out of the channel")
+    await post.say("card 2", key="card")
+    await post.settled()
+    assert await post.waiting() == 1
+    post.face.trouble.clear()
+    await post.again()
+    await until(lambda: post.face.shown == ["card 1", "card 2"])
+    await post.settled()
+    assert await post.waiting() == 0
+
+    post.face.trouble["card 3"] = NeverShown("the app was put out of the channel")
+    (message_id,) = await post.say("card 3", key="card")
+    await post.settled()
+    async with post.store.transaction() as session:
+        (await session.get_one(Message, message_id)).updated_at = now() - MAY_COME_BACK
+    await post.again()
     await post.settled()
     assert await post.waiting() == 0
 
