@@ -168,7 +168,8 @@ class Settings(BaseSettings):
     """Of the environment that TRL is in."""
     threads: int | None = Field(default=None, ge=1)
     """Cores for a training on this machine; none: all of them."""
-    max_upload_bytes: int = Field(default=1_000_000_000, ge=1)
+    max_upload_bytes: int = Field(default=1 << 30, ge=1)
+    """Whatever Slack lets in: its 1 GB, whichever way it is counted."""
     slack_bot_token: SecretStr | None = None
     """``xoxb-``: of the app in one workspace; none where it is installed in several by its install page."""
     slack_app_token: SecretStr | None = None

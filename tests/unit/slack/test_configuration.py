@@ -8,6 +8,7 @@ from bot.settings import read_settings
 from bot.slack.configuration import Ways, ways
 from bot.stopping import CannotGoOnError
 from bot.texts import LANGUAGES, texts
+from tests.slack_emulator.methods_files import MOST_BYTES
 
 BOT, APP, SECRET = {"slack_bot_token": "xoxb-1"}, {"slack_app_token": "xapp-1"}, {"slack_signing_secret": "s"}
 CLIENT = {"slack_client_id": "1.2", "slack_client_secret": "c"}
@@ -54,3 +55,7 @@ def test_names_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tokens_are_in_no_picture_of_the_settings() -> None:
     assert "xoxb-1" not in repr(read_settings(**BOT))
+
+
+def test_no_file_that_slack_takes_is_too_large() -> None:
+    assert read_settings().max_upload_bytes >= MOST_BYTES
