@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,13 @@ def processes(*words: str) -> list[psutil.Process]:
     return found
 
 
+def kill(found: Iterable[psutil.Process]) -> None:
+    """As ``kill -9``; one that ends meanwhile, with its parent say, is gone all the same."""
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
 def wait_until(is_so: Callable[[], object], *, seconds: float = 60) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
@@ -107,6 +114,4 @@ def server_with_model(home: Path, model: Path) -> Iterator[ServerProcess]:
         for host in (home / "hosts").glob("*"):
             hosts.stop(host.name)
         hosts.close()
-        for process in processes(str(home)):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        kill(processes(str(home)))
