@@ -6,7 +6,7 @@ structured, buttons included. Both have the message's own id, so that showing a 
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -86,7 +86,12 @@ def _look(reply: Reply) -> Look:
             return _carded("Question", reply, markdown=reply.markdown)
         case Answer():
             return _answer(reply)
-        case DatasetCard() | Review() | Form() | RunCard() | Comparison() | Listing() | Log():
+        case Comparison():
+            rows = tuple(
+                replace(row, base=tame_markdown(row.base), tuned=tame_markdown(row.tuned)) for row in reply.rows
+            )
+            return _carded("Comparison", replace(reply, rows=rows))
+        case DatasetCard() | Review() | Form() | RunCard() | Listing() | Log():
             return _carded(type(reply).__name__, reply)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.replies import BODIES, Answer, Choice, Notice, Question, Said, Text
+from bot.replies import BODIES, Answer, Choice, Comparison, ComparisonRow, Notice, Question, Said, Text
 from chainlit_app.prepare import PUBLIC
 from chainlit_app.render import Drawing, draw, escape_markdown, tame_markdown
 from tests.web_samples import Body, chinese, english
@@ -106,6 +106,15 @@ def test_only_a_growing_answer_streams(state: str, is_streaming: bool) -> None:
 )
 def test_markdown_loses_nothing_and_fetches_nothing(markdown: str, tamed: str) -> None:
     assert tame_markdown(markdown) == tamed
+
+
+def test_answers_side_by_side_lose_nothing_and_fetch_nothing() -> None:
+    row = ComparisonRow(question="a:b", base="Answer:Paris", tuned="![cat](https://a.b/c.png)")
+    element = drawn(Comparison(intro="", base_label="base", tuned_label="nova", rows=(row,))).element
+    assert element is not None
+    assert element["props"]["rows"] == (
+        {"question": "a:b", "base": "Answer\\:Paris", "tuned": "[cat](https://a.b/c.png)"},
+    )
 
 
 def test_an_author_s_name_is_no_markdown() -> None:
