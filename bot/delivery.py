@@ -99,10 +99,14 @@ class Delivery:
             else:
                 return True
 
+    def alone_in(self, thread_id: str) -> Lock:
+        """Held while a thread is shown: what is read under it and shown at once is never older than what is there."""
+        return self._locks.setdefault(thread_id, Lock())
+
     async def _show_over(self, thread: Thread, message_id: str, reply: Reply) -> None:
         """Raises Unreachable, NeverShown."""
         await self._show_thread(thread.id)
-        async with self._locks.setdefault(thread.id, Lock()):
+        async with self.alone_in(thread.id):
             async with self._store.reading() as session:
                 message = await session.get(Message, message_id)
             if message is None:
@@ -152,7 +156,7 @@ class Delivery:
     async def _show_thread(self, thread_id: str) -> None:
         """Show what is due of a thread. A message that was never shown holds back those after it."""
         # One showing of a thread at a time, each of what is newest by then: an older state never comes last.
-        async with self._locks.setdefault(thread_id, Lock()):
+        async with self.alone_in(thread_id):
             async with self._store.reading() as session:
                 waiting = await outbox_of(session, thread_id)
             for place, one in enumerate(waiting):

@@ -33,7 +33,8 @@ from chainlit_app.page import LOCAL_USER
 from chainlit_app.render import draw
 from chainlit_app.uploads import as_upload
 from storage.database_errors import DatabaseAway, reaching
-from storage.models import Message, Thread, now
+from storage.models import Message, now
+from storage.threads import find_thread
 
 log = structlog.get_logger(__name__)
 
@@ -210,16 +211,21 @@ class WebApp:
         since = now() - CATCH_UP
         # Chainlit sends the thread right after on_chat_resume: this comes behind it.
         await asyncio.sleep(0.3)
+        store = self._application.world.store
+        async with store.reading() as reading:
+            thread = await find_thread(reading, face=FACE, key=session.thread_id)
+        if thread is None:
+            return
         query = (
             select(Message)
-            .join(Thread)
-            .where(Thread.face == FACE, Thread.face_key == session.thread_id, Message.updated_at >= since)
+            .where(Message.thread_id == thread.id, Message.updated_at >= since)
             .order_by(Message.position)
         )
-        async with self._application.world.store.reading() as reading:
-            messages = (await reading.scalars(query)).all()
-        for message in messages:
-            await self._face.send(session, drawing_of(message, session.thread_id))
+        async with self._application.delivery.alone_in(thread.id):
+            async with store.reading() as reading:
+                messages = (await reading.scalars(query)).all()
+            for message in messages:
+                await self._face.send(session, drawing_of(message, session.thread_id))
 
     def _order_in(self, thread_key: str) -> asyncio.Lock:
         return self._orders.setdefault(thread_key, asyncio.Lock())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
@@ -10,12 +11,14 @@ import aiohttp
 import httpx
 import pytest
 import socketio
-from chainlit.session import ws_sessions_id
+from chainlit.session import WebsocketSession, ws_sessions_id
 from sqlalchemy import select
 
 from bot.commands import COMMANDS
-from bot.replies import Answer, Choice, Text
+from bot.replies import Answer, Choice, RunCard, Text
 from bot.turns import ThreadRef, Turn
+from chainlit_app.face import WebFace
+from chainlit_app.render import Drawing
 from storage.models import Message
 from storage.states import Role
 from tests.web_page import Page, open_page
@@ -152,6 +155,33 @@ async def test_an_answer_grows_in_place_and_a_late_page_gets_it_whole(web: Web) 
                 assert page.messages[message_id]["output"] == "##### nova\n\nI am Nova, made by Acme."
                 assert message_id not in page.elements
                 assert not page.is_loading
+
+
+async def test_a_page_that_opens_in_the_moment_of_a_run_s_end_shows_its_end(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread_id, delivery, face = str(uuid4()), web.application.delivery, web.face
+    assert isinstance(face, WebFace)
+    running = RunCard(title="nova-1", status="running", key="run:1")
+    await web.fill(thread_id, [Text(markdown="hello"), running], title="run")
+    await delivery.deliver_due()
+    is_sending, has_ended = asyncio.Event(), asyncio.Event()
+
+    async def send_slowly(session: WebsocketSession, drawing: Drawing) -> None:
+        is_sending.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(has_ended.wait(), timeout=0.5)
+        await WebFace.send(face, session, drawing)
+
+    monkeypatch.setattr(face, "send", send_slowly)
+    async with open_page(web.address, thread_id=thread_id) as page:
+        await is_sending.wait()
+        await web.fill(thread_id, [replace(running, status="succeeded")], title="run")
+        await delivery.deliver_due()
+        has_ended.set()
+        # Once as the page was drawn again, once at the run's end.
+        await page.until(lambda: len(page.named("element")) == 2)
+        assert [element["props"]["status"] for element in page.named("element")] == ["running", "succeeded"]
 
 
 async def test_what_is_said_in_one_breath_is_handled_in_its_order(web: Web) -> None:
