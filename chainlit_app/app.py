@@ -113,8 +113,6 @@ class WebApp:
         session = this_page()
         files = await self._take_files(session, message)
         text = f"/{message.command} {message.content}".strip() if message.command else message.content
-        said = Said(text=text, files=tuple(name for name, _ in files))
-        await self._face.show_said(session.thread_id, said, message_id=message.id)
         turn = self._turn(
             session,
             event_id=message.id,
@@ -139,8 +137,6 @@ class WebApp:
             said_as=label or None,
             message_id=event_id,
         )
-        if label:
-            await self._face.show_said(session.thread_id, Said(text=label), message_id=event_id)
         await asyncio.wait([self._begin(self._handle(session, turn, []))], timeout=PRESS_SECONDS)
         return {"ok": True}
 
@@ -152,7 +148,6 @@ class WebApp:
         await emit(session, "task_end", {})
         label = texts(nearest_language(session.language))("web.stop")
         event_id = str(uuid4())
-        await self._face.show_said(session.thread_id, Said(text=label), message_id=event_id)
         turn = self._turn(session, event_id=event_id, text="/stop answer", said_as=label, message_id=event_id)
         self._begin(self._handle(session, turn, []))
 
@@ -171,6 +166,7 @@ class WebApp:
 
     async def _handle(self, session: WebsocketSession, turn: Turn, files: list[Path]) -> None:
         is_first = False
+        await self._show_said(turn)
         try:
             with reaching():
                 # What is said in one breath is handled in the order in which it was said.
@@ -178,6 +174,10 @@ class WebApp:
                     is_first = not await self._data_layer.get_thread_author(turn.thread.key)
                     taken = await self._application.assistant.take(turn)
                 if taken:
+                    # A page that connects anew is drawn from the table, also where its thread began in it ...
+                    session.thread_id_to_resume = turn.thread.key
+                    # ... and where it did so meanwhile, this did not stand there yet.
+                    await self._show_said(turn)
                     await self._application.assistant.follow(taken)
         except DatabaseAway:
             log.warning("web.without_database", thread=turn.thread.key, turn_id=turn.event_id)
@@ -191,6 +191,12 @@ class WebApp:
             # The thread is in the table only now: the page lists its threads again.
             announced = {"interaction": f"{turn.text}\u200b", "thread_id": turn.thread.key}
             await emit(session, "first_interaction", announced)
+
+    async def _show_said(self, turn: Turn) -> None:
+        """Show what the person said in all pages of the thread, as it will be kept."""
+        said = Said(text=turn.said_as or turn.text, files=tuple(upload.name for upload in turn.uploads))
+        if turn.message_id and (said.text or said.files):
+            await self._face.show_said(turn.thread.key, said, message_id=turn.message_id)
 
     async def _say(self, session: WebsocketSession, turn: Turn, code: str) -> None:
         """Say a sentence on the page that asked alone; nothing keeps it."""

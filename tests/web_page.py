@@ -28,6 +28,21 @@ class Page:
     is_loading: bool = False
     has_news: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def connect(self) -> None:
+        """Connect, or connect anew: the server knows the page by its session."""
+        headers = {name: self.http.headers[name] for name in ("origin", "accept-language")}
+        headers["cookie"] = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
+        await self.socket.connect(
+            self.address,
+            socketio_path="/ws/socket.io",
+            headers=headers,
+            auth={"sessionId": self.session_id, "clientType": "webapp", "threadId": self.thread_id},
+            transports=["websocket"],
+            # As patient as a browser; a server that has just begun beside a busy model server wants more than a second.
+            wait_timeout=60,
+        )
+        await self.socket.emit("connection_successful")
+
     def take(self, event: str, data: Any) -> None:
         """Do with an event what the client does."""
         self.events.append((event, data))
@@ -96,20 +111,10 @@ async def open_page(address: str, *, thread_id: str = "", language: str = "en-US
         (await http.get("/")).raise_for_status()
         http.headers["origin"] = address
         socket = socketio.AsyncClient(reconnection=False)
-        page = Page(address=address, http=http, socket=socket, session_id=str(uuid4()))
+        page = Page(address=address, http=http, socket=socket, session_id=str(uuid4()), thread_id=thread_id)
         socket.on("*", page.take)
-        cookies = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
-        await socket.connect(
-            address,
-            socketio_path="/ws/socket.io",
-            headers={"cookie": cookies, "origin": address, "accept-language": language},
-            auth={"sessionId": page.session_id, "clientType": "webapp", "threadId": thread_id},
-            transports=["websocket"],
-            # As patient as a browser; a server that has just begun beside a busy model server wants more than a second.
-            wait_timeout=60,
-        )
+        await page.connect()
         try:
-            await socket.emit("connection_successful")
             await page.until(lambda: page.named("set_commands"))
             yield page
         finally:

@@ -3,9 +3,9 @@
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
-from bot.replies import Answer, RunCard
+from bot.replies import Answer, Notice, RunCard
 from bot.texts import texts
 from bot.turns import ThreadRef
 from tests.acceptance.web.conftest import Open
@@ -120,3 +120,32 @@ async def test_one_can_write_while_an_answer_grows(web: Web, open_window: Open) 
     await expect(page.locator(f"#step-{message_id} .font-bold", has_text="Nova")).to_be_visible()
     await page.locator("#chat-input").fill("hello")
     await expect(page.locator("#chat-submit")).to_be_enabled()
+
+
+async def test_a_page_that_lost_its_connection_shows_what_it_missed_once(web: Web, open_window: Open) -> None:
+    window = await open_window()
+    page, lines = window.page, list[WebSocketRoute]()
+
+    def connect(line: WebSocketRoute) -> None:
+        lines.extend((line, line.connect_to_server()))
+
+    await page.route_web_socket("**/ws/**", connect)
+    await page.reload()
+    await expect(page.locator("#starters button").first).to_be_enabled()
+    await page.locator("#chat-input").fill("hello")
+    await expect(page.locator("#chat-submit")).to_be_enabled()
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".step")).to_have_count(2)
+    await page.wait_for_url("**/thread/*")
+    for line in list(lines):
+        await line.close()
+    card = RunCard(title="nova-1", status="succeeded", key="run:1")
+    await web.fill(page.url.rpartition("/")[2], [Notice(text="You are talking to nova-1"), card], title="hello")
+    await web.application.delivery.deliver_due()
+    await expect(page.locator(".ts-card", has_text="nova-1")).to_have_count(1)
+    await page.locator("#chat-input").fill("/runs ")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".ts-card")).to_have_count(2)
+    await expect(page.locator(".ts-notice")).to_have_count(1)
+    await expect(page.locator(".step")).to_have_count(6)
+    assert len(lines) == 4

@@ -15,6 +15,7 @@ from chainlit.session import WebsocketSession, ws_sessions_id
 from sqlalchemy import select
 
 from bot.commands import COMMANDS
+from bot.context import Context
 from bot.replies import Answer, Choice, RunCard, Text
 from bot.turns import ThreadRef, Turn
 from chainlit_app.face import WebFace
@@ -182,6 +183,45 @@ async def test_a_page_that_opens_in_the_moment_of_a_run_s_end_shows_its_end(
         # Once as the page was drawn again, once at the run's end.
         await page.until(lambda: len(page.named("element")) == 2)
         assert [element["props"]["status"] for element in page.named("element")] == ["running", "succeeded"]
+
+
+async def test_a_page_that_lost_its_connection_shows_what_it_missed(web: Web) -> None:
+    async with open_page(web.address) as page:
+        await page.say("hello")
+        await page.until(lambda: len(page.messages) == 2 and len(page.named("first_interaction")) == 2)
+        shown = page.texts()
+        await page.socket.disconnect()
+        await web.fill(page.thread_id, [Text(markdown="It has ended.")], title="hello")
+        await web.application.delivery.deliver_due()
+        await page.connect()
+        await page.until(lambda: len(page.messages) == 3)
+        await page.say("/help")
+        await page.until(lambda: len(page.messages) == 5)
+        assert page.texts()[:3] == [*shown, "###### Tunesmith\n\nIt has ended."]
+
+
+async def test_what_is_said_while_the_page_connects_anew_stands_above_its_reply(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, has_come, goes_on = web.application.assistant.take, asyncio.Event(), asyncio.Event()
+
+    async def take_slowly(turn: Turn) -> Context | None:
+        has_come.set()
+        await goes_on.wait()
+        return await take(turn)
+
+    async with open_page(web.address) as page:
+        await page.say("hello")
+        await page.until(lambda: len(page.messages) == 2 and len(page.named("first_interaction")) == 2)
+        monkeypatch.setattr(web.application.assistant, "take", take_slowly)
+        said = await page.say("/help")
+        await has_come.wait()
+        await page.socket.disconnect()
+        await page.connect()
+        await page.until(lambda: page.named("resume_thread"))
+        goes_on.set()
+        await page.until(lambda: len(page.messages) == 4)
+        assert list(page.messages)[2] == said
 
 
 async def test_what_is_said_in_one_breath_is_handled_in_its_order(web: Web) -> None:
