@@ -11,11 +11,12 @@ from weakref import WeakValueDictionary
 
 import chainlit as cl
 import structlog
+from chainlit import socket as chainlit_socket
 from chainlit.config import config
 from chainlit.context import context
 from chainlit.server import sio
 from chainlit.session import WebsocketSession
-from chainlit.types import Starter, ThreadDict
+from chainlit.types import MessagePayload, Starter, ThreadDict
 from chainlit.user import User
 from sqlalchemy import select
 from starlette.datastructures import Headers
@@ -70,6 +71,7 @@ class WebApp:
         config.code.on_chat_resume = self.on_resume
         config.code.on_chat_end = None
         config.ui.default_theme = "system"
+        sio.on("client_message", self.on_client_message)
         sio.on("stop", self.on_stop)
         sio.on("edit_message", self.ignore)
 
@@ -107,6 +109,24 @@ class WebApp:
         await self.send_commands()
         self._face.forget(session)
         self._begin(self._catch_up(session))
+
+    async def on_client_message(self, socket_id: str, payload: MessagePayload) -> None:
+        """What the composer sent goes on to Chainlit, which would leave out in silence files that it does not know.
+
+        A server that was started anew has none of what was attached before.
+        """
+        session = WebsocketSession.require(socket_id)
+        message = payload["message"]
+        references = payload.get("fileReferences") or []
+        files = [session.files.get(reference["id"]) for reference in references]
+        if all(files) and (files or message["output"].strip() or message.get("command")):
+            await chainlit_socket.message(socket_id, payload)
+            return
+        for file in filter(None, files):
+            del session.files[file["id"]]
+        await asyncio.to_thread(_remove, [Path(file["path"]) for file in filter(None, files)])
+        turn = self._turn(session, event_id=message["id"], text=message["output"])
+        await self._say(session, turn, "web.upload.lost")
 
     async def on_message(self, message: cl.Message) -> None:
         """Somebody wrote, or sent files."""

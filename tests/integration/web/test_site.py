@@ -117,6 +117,29 @@ async def test_a_dropped_file_is_checked_and_chainlit_keeps_no_copy(web: Web) ->
         assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("text", ["", "/finetune start"])
+async def test_a_file_that_did_not_arrive_is_asked_for_again(web: Web, text: str) -> None:
+    async with open_page(web.address) as page:
+        file_id = await page.upload("客服.json", DATA)
+        await page.say(text, files=(file_id, str(uuid4())))
+        await page.until(lambda: len(page.messages) == 2)
+        assert "Attach it again" in page.texts()[1]
+        assert not page.is_loading
+        folder = ws_sessions_id[page.session_id].files_dir
+        assert [path for path in folder.rglob("*") if path.is_file()] == []
+        # Nothing was done with the rest of it.
+        await page.say("/runs")
+        await page.until(lambda: len(page.messages) == 4)
+        assert [element["name"] for element in page.elements.values()] == ["Text", "Listing"]
+
+
+async def test_an_empty_message_is_answered(web: Web) -> None:
+    async with open_page(web.address, language="zh-CN") as page:
+        await page.say(" ")
+        await page.until(lambda: len(page.messages) == 2)
+        assert "附件" in page.texts()[1]
+
+
 async def test_commands_of_the_menu(web: Web) -> None:
     async with open_page(web.address, language="zh-CN") as page:
         commands = page.named("set_commands")[0]
