@@ -8,6 +8,7 @@ from bot.context import Context, say
 from bot.dialogs.finding import say_no_such
 from bot.dialogs.rights import may_manage
 from bot.replies import Choice, Item, Listing, Notice, Text
+from bot.texts import texts
 from storage.models import Host, Model, Service
 from storage.services import all_services, find_service, services_of, threads_talking_to
 from storage.states import ServiceState, Wish
@@ -28,7 +29,8 @@ async def undeploy(context: Context, request: Request) -> None:
     for thread in await threads_talking_to(context.session, service.id):
         thread.service_id = None
         if thread.id != context.thread.id:
-            await say(context.session, thread, Notice(text=context.texts("undeploy.elsewhere", name=service.name)))
+            words = texts(thread.language)("undeploy.elsewhere", name=service.name)
+            await say(context.session, thread, Notice(text=words))
     model = await context.session.get_one(Model, service.model_id)
     again = Choice(say=deploy_line(service, model), label=context.texts("service.choice.deploy"))
     await context.reply(Text(markdown=context.texts("undeploy.done", name=service.name), choices=(again,)))

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from bot.replies import Listing, Text
+from bot.texts import texts
 from storage.models import Host, Run, Service
 from storage.states import HostState, ServiceState
-from tests.living import Living, living
+from tests.living import Living, living, serve
 from tests.tuned import add_tuned_model, make_cpu_environment
 
 
@@ -109,3 +110,13 @@ async def test_the_list_says_what_was_asked(tmp_path: Path) -> None:
         assert [choice.label for choice in item.choices] == ["Talk to it", "Keep it up", "End this service"]
         await life.house.say(f"/deploy {run.name} pinned=yes")
         assert (life.servers.starts, (await life.row(Host)).is_pinned) == (1, True)
+
+
+async def test_other_threads_are_told_of_an_ended_service_in_their_own_language(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        await serve(life)
+        (service,) = await life.rows(Service)
+        await life.house.say(f"/chat {service.name}", thread="thread-2", language="zh-CN")
+        await life.house.say(f"/undeploy {service.name}")
+        await life.loops.once()
+        assert life.notices("thread-2")[-1] == texts("zh-CN")("undeploy.elsewhere", name=service.name)
