@@ -55,7 +55,7 @@ class HostsLoop:
             status = observed.get(host.id)
             if host.wanted is Wish.DOWN or (yields_to is not None and not host.place):
                 await self._stop(host, status)
-            elif host.is_asleep:
+            elif host.is_asleep and not await self._is_asked(host):
                 await self._rest(host, status)
             else:
                 status = await self._bring_up(host, bases[host.id], status)
@@ -82,8 +82,22 @@ class HostsLoop:
 
     async def _rest(self, host: Host, status: HostStatus | None) -> None:
         is_up = status is not None and status.state is not HostState.STOPPED
+        if is_up:
+            # Nobody is sent to a server that is about to end.
+            self._routes.sightings.forget(host.id)
         if not is_up or await self._ends(host, self._world.servers.rest):
             await self._note_stopped(host)
+
+    async def _is_asked(self, host: Host) -> bool:
+        """Whether somebody asks a host that is to rest, from the very moment in which that was decided: it wakes."""
+        if not self._routes.is_busy(host.id):
+            return False
+        async with self._world.store.transaction() as session:
+            row = await get_host(session, host.id)
+            if row is not None:
+                row.is_asleep, row.used_at = False, now()
+        log.info("host.woken", host=host.id)
+        return True
 
     async def _ends(self, host: Host, end: Callable[[str], None]) -> bool:
         """Whether it ended; where it did not, the next pass tries again."""

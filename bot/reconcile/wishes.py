@@ -66,11 +66,10 @@ class HostWishes:
         wanted += [key for key, host in hosts.items() if _is_up(host) and host.is_pinned and host.is_asleep]
         unneeded = [host.id for key, host in hosts.items() if _is_up(host) and key not in needs.ranks]
         known = {*hosts, *wanted}
-        ranks = {key: needs.ranks[key] for key in known & needs.ranks.keys()}
-        small = {key: rank for key, rank in ranks.items() if _is_too_small(hosts.get(key), rank)}
+        small = [key for key, rank in needs.ranks.items() if key in known and _is_too_small(hosts.get(key), rank)]
         if wanted or unneeded or small:
             async with self._world.store.transaction() as session:
-                await _write(session, wanted, unneeded, small)
+                await _write(session, self._world, wanted, unneeded)
         for key, host in hosts.items():
             if host.id not in unneeded and self._is_idle(host, is_needed=key in needs.coming or key in needs.unready):
                 await self._put_to_rest(host)
@@ -155,13 +154,15 @@ def _is_too_small(host: Host | None, rank: int) -> bool:
     return (lora_rank_of(host) if host else DEFAULT_LORA_RANK) < rank
 
 
-async def _write(
-    session: AsyncSession, wanted: Sequence[Key], unneeded: Sequence[str], ranks: Mapping[Key, int]
-) -> None:
+async def _write(session: AsyncSession, world: World, wanted: Sequence[Key], unneeded: Sequence[str]) -> None:
+    """What was found to be wanted or not, where that is still so: somebody may have deployed something since."""
+    needs = await _find_needs(session, world)
     for base_id, place in wanted:
-        await want_host(session, base_id, place=place)
+        if (base_id, place) in needs.ranks:
+            await want_host(session, base_id, place=place)
     for host in await all_hosts(session):
-        if host.id in unneeded:
+        rank = needs.ranks.get((host.base_model_id, host.place))
+        if rank is None and host.id in unneeded:
             host.wanted = Wish.DOWN
-        if (rank := ranks.get((host.base_model_id, host.place))) is not None:
+        if rank is not None and _is_too_small(host, rank):
             host.settings = {**host.settings, "max_lora_rank": vllm_rank(rank)}

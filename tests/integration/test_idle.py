@@ -1,14 +1,19 @@
 """A host that nobody asks anything rests, and wakes with the next message."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.reconcile.wishes import HostWishes
 from storage.models import Host, Run, Service
 from storage.states import HostState, RunState, ServiceState, Wish
+from storage.store import Store
 from tests.living import Living, living, serve, until
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -101,6 +106,52 @@ async def test_a_host_with_a_request_under_way_stays(life: Living) -> None:
     assert life.answers()[-1].state == "complete"
     await life.loops.once()
     assert (await life.row(Host)).is_asleep
+
+
+async def test_a_question_that_comes_while_a_host_is_put_to_rest_keeps_it_up(life: Living) -> None:
+    replica = life.servers.hosts[(await life.row(Host)).id]
+    replica.is_held = True
+    speaking = asyncio.create_task(life.house.say("Hello"))
+    await until(lambda: replica.running == 1)
+    async with life.house.application.world.store.transaction() as session:
+        (await session.get_one(Host, (await life.row(Host)).id)).is_asleep = True
+    starts = life.servers.starts
+    await life.loops.once()
+    assert not (await life.row(Host)).is_asleep
+    assert (await life.row(Service)).state is ServiceState.READY
+    replica.is_held = False
+    await speaking
+    assert (life.answers()[-1].state, life.servers.starts) == ("complete", starts)
+
+
+class SlowWriter(Store):
+    """Others write before it does."""
+
+    def __init__(self, url: str, others: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(url)
+        self._others = others
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        await self._others()
+        async with super().transaction() as session:
+            yield session
+
+
+async def test_a_host_that_is_wanted_again_in_the_moment_when_it_is_given_back_stays(life: Living) -> None:
+    application = life.house.application
+    await life.house.say("/undeploy nova")
+
+    async def deploy() -> None:
+        async with application.world.store.transaction() as session:
+            (await session.get_one(Service, (await life.row(Service)).id)).wanted = Wish.UP
+
+    store = SlowWriter(application.world.settings.database_url, deploy)
+    try:
+        await HostWishes(replace(application.world, store=store), application.routes).update()
+    finally:
+        await store.close()
+    assert (await life.row(Host)).wanted is Wish.UP
 
 
 async def test_nothing_rests_where_that_is_switched_off(tmp_path: Path) -> None:
