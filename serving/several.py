@@ -46,10 +46,10 @@ class SeveralServers:
             self._server(host).rest(host)
 
     def stop(self, host: str) -> None:
-        """Stop it where it is; nothing where that is not known. Raises ServerUnavailable."""
-        if host in self._where:
-            self._server(host).stop(host)
-            del self._where[host]
+        """Stop it where it is; where that is not known, wherever it may be. Raises ServerUnavailable."""
+        for server in [self._server(host)] if host in self._where else list(self._places.values()):
+            server.stop(host)
+        self._where.pop(host, None)
 
     def _server(self, host: str) -> ModelServer:
         if host not in self._where:

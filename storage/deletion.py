@@ -60,7 +60,8 @@ async def is_served(session: AsyncSession, model_id: str) -> bool:
     if any(one.wanted is Wish.UP or one.state is not ServiceState.STOPPED for one in services):
         return True
     hosts = (await session.scalars(select(Host).where(Host.base_model_id == model_id))).all()
-    return any(host.wanted is Wish.UP or host.state is not HostState.STOPPED for host in hosts)
+    # One that rests has something left in its place.
+    return any(host.wanted is Wish.UP or host.state is not HostState.STOPPED or host.is_asleep for host in hosts)
 
 
 async def threads_told(session: AsyncSession, key: str) -> Sequence[Thread]:

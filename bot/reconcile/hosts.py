@@ -53,9 +53,10 @@ class HostsLoop:
         settled = {}
         for host in hosts:
             status = observed.get(host.id)
-            if host.wanted is Wish.DOWN or (yields_to is not None and not host.place):
+            yields = yields_to is not None and not host.place
+            if host.wanted is Wish.DOWN or (yields and not host.is_asleep):
                 await self._stop(host, status)
-            elif host.is_asleep and not await self._is_asked(host):
+            elif host.is_asleep and (yields or not await self._is_asked(host)):
                 await self._rest(host, status)
             else:
                 status = await self._bring_up(host, bases[host.id], status)
@@ -77,7 +78,9 @@ class HostsLoop:
         self._started.clear()
 
     async def _stop(self, host: Host, status: HostStatus | None) -> None:
-        if status is None or await self._ends(host, self._world.servers.stop):
+        # One that is not seen may be at a place that does not answer: it is gone when it was stopped, not before.
+        is_gone = status is None and host.state is HostState.STOPPED and not host.is_asleep
+        if is_gone or await self._ends(host, self._world.servers.stop):
             await self._note_stopped(host)
 
     async def _rest(self, host: Host, status: HostStatus | None) -> None:
@@ -189,7 +192,7 @@ class HostsLoop:
         found: Json | None = None,
     ) -> None:
         is_same = (host.state, host.reason) == (state, reason) and settings in (None, host.settings)
-        is_same = is_same and found in (None, host.found)
+        is_same = is_same and found in (None, host.found) and not (host.is_asleep and host.wanted is Wish.DOWN)
         if is_same:
             return
         async with self._world.store.transaction() as session:
@@ -199,6 +202,8 @@ class HostsLoop:
                 # What people asked for may have changed since the host was read.
                 row.settings = row.settings if settings is None else {**_asked(row.settings), **_noted(settings)}
                 row.found = row.found if found is None else found
+                # Who is not wanted does not rest: it has something left until it is stopped.
+                row.is_asleep = row.is_asleep and row.wanted is Wish.UP
 
 
 _NOTES = frozenset(("failures", "failed_at", "retry_at"))

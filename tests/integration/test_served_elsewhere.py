@@ -1,14 +1,19 @@
 """Models that are served in places of a cluster: each base has a host there, whatever this machine is like."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bot.reconcile.hosts import HostsLoop
+from serving.services import HostStatus, ServerUnavailable
+from storage.deletion import is_served
 from storage.models import Host, Service
 from storage.services import want_host
 from storage.states import HostState, ServiceState, Wish
 from tests.conversing import PLACES, add_base_model, identity
+from tests.fake_vllm import FakeModelServer
 from tests.harness import harness
 from tests.living import Living
 from tests.planning import SMALL
@@ -65,3 +70,49 @@ async def test_a_base_has_a_host_in_each_place(life: Living) -> None:
     assert (spec.gpus, spec.cpu, spec.memory_gib, spec.gpu_product) == (4, 16, 32, "L40S")
     assert (spec.instances, spec.max_loras, spec.queue, spec.arguments) == (2, 8, "serving", ("--enforce-eager",))
     assert (await life.row(Service)).state is ServiceState.READY
+
+
+class Away(FakeModelServer):
+    """Of a place that does not answer, as a new program finds it."""
+
+    asked_to_stop = 0
+
+    def observe(self) -> Mapping[str, HostStatus]:
+        return {}
+
+    def stop(self, host: str) -> None:
+        self.asked_to_stop += 1
+        raise ServerUnavailable("serving.not_stopped", detail="no answer")
+
+
+@pytest.mark.parametrize("is_asleep", [False, True])
+async def test_what_is_not_seen_is_not_taken_for_stopped(life: Living, is_asleep: bool) -> None:
+    await life.begin(f"place={CPU.name} deploy")
+    await life.finish()
+    await life.house.say("/undeploy")
+    if is_asleep:
+        async with life.house.application.world.store.transaction() as session:
+            host = await session.get_one(Host, (await life.row(Host)).id)
+            host.is_asleep, host.state = True, HostState.STOPPED
+    application, away = life.house.application, Away()
+    loop = HostsLoop(replace(application.world, servers=away), application.routes)
+    for asked in (1, 2):
+        await loop.once()
+        host = await life.row(Host)
+        assert (away.asked_to_stop, host.wanted) == (asked, Wish.DOWN)
+        async with life.house.application.world.store.reading() as session:
+            assert await is_served(session, host.base_model_id)
+    await life.loops.once()
+    assert life.servers.hosts == {}
+    async with life.house.application.world.store.reading() as session:
+        assert not await is_served(session, host.base_model_id)
+
+
+async def test_what_was_stopped_is_not_stopped_again_and_again(life: Living) -> None:
+    await life.begin(f"place={CPU.name} deploy")
+    await life.finish()
+    await life.house.say("/undeploy")
+    await life.loops.once()
+    application, away = life.house.application, Away()
+    await HostsLoop(replace(application.world, servers=away), application.routes).once()
+    assert away.asked_to_stop == 0

@@ -174,3 +174,13 @@ def test_what_could_not_be_stopped_is_stopped_the_next_time(places: Places) -> N
     places.shanghai.refuses = False
     several.stop("a")
     assert not places.shanghai.hosts
+
+
+def test_what_a_new_program_has_not_seen_yet_is_stopped_wherever_it_may_be(places: Places) -> None:
+    places.join().start(host("a", "shanghai"))
+    places.shanghai.refuses = True
+    with pytest.raises(ServerUnavailable):
+        places.join().stop("a")
+    places.shanghai.refuses = False
+    places.join().stop("a")
+    assert not places.shanghai.hosts
