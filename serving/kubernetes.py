@@ -6,10 +6,11 @@ within the cluster replicas are spoken to at their own addresses, from outside t
 
 import hashlib
 import hmac
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,10 +62,12 @@ LOG_LINES = 400
 
 @dataclass(frozen=True, kw_only=True)
 class _Loaded:
-    """What a replica said it has."""
+    """What a replica has: by its own word, and by what we have loaded and unloaded since."""
 
     asked_at: float
     adapters: frozenset[str]
+    changed_at: float = 0.0
+    """When we last changed it: what the replica was asked before then does not say so."""
 
 
 class KubernetesVllm:
@@ -89,6 +92,10 @@ class KubernetesVllm:
         """What was asked for: a base model may have to be copied first."""
         self._loaded: dict[str, _Loaded] = {}
         """By a container's own id: one that was started again has nothing."""
+        self._knowing = threading.Lock()
+        """Of ``_loaded``: several threads look, load and unload at once."""
+        self._wanting = threading.Lock()
+        """Of what is wanted in a bucket: it is read, changed and written."""
         self._reasons: dict[str, str | None] = {}
         self._last: Mapping[str, HostStatus] = {}
 
@@ -152,13 +159,13 @@ class KubernetesVllm:
             if adapter.model_id not in replica.adapters:
                 require_slot(Build(self._serving.build), replica.adapters, adapter.model_id)
                 self._load_there(replica, there)
-                self._note(pod, replica.adapters | {adapter.model_id})
+                self._note(pod, adapter.model_id, is_loaded=True)
 
     def unload(self, host: str, model_id: str) -> None:
         """Unload an adapter from every replica that answers. Raises ServerUnavailable."""
         for pod, replica in self._answering(host):
             self._client.unload(replica.address, model_id)
-            self._note(pod, replica.adapters - {model_id})
+            self._note(pod, model_id, is_loaded=False)
         self._want(host, model_id, is_wanted=False)
 
     def rest(self, host: str) -> None:
@@ -228,19 +235,31 @@ class KubernetesVllm:
         known = self._loaded.get(container)
         if known is not None and time.monotonic() - known.asked_at < ASK_AGAIN_S:
             return known.adapters
+        asked_at = time.monotonic()
         try:
-            self._note(pod, self._client.models(address))
+            adapters = self._client.models(address)
         except ServerUnavailable:
             # The cluster asks it more patiently than we do, and takes it out when it is ill.
             return known.adapters if known else None
-        return self._loaded[container].adapters
+        with self._knowing:
+            known = self._loaded.get(container)
+            if known is None or max(known.asked_at, known.changed_at) < asked_at:
+                known = self._loaded[container] = _Loaded(asked_at=asked_at, adapters=adapters)
+            return known.adapters
 
-    def _note(self, pod: Json, adapters: frozenset[str]) -> None:
-        self._loaded[conditions.container_id(pod)] = _Loaded(asked_at=time.monotonic(), adapters=adapters)
+    def _note(self, pod: Json, model_id: str, *, is_loaded: bool) -> None:
+        """Take in what we have just changed, whatever others changed meanwhile."""
+        container = conditions.container_id(pod)
+        with self._knowing:
+            known = self._loaded.get(container)
+            if known is not None:
+                adapters = known.adapters | {model_id} if is_loaded else known.adapters - {model_id}
+                self._loaded[container] = replace(known, adapters=adapters, changed_at=time.monotonic())
 
     def _forget(self, pods: Iterable[Json]) -> None:
         there = {conditions.container_id(pod) for pod in pods}
-        self._loaded = {container: loaded for container, loaded in self._loaded.items() if container in there}
+        with self._knowing:
+            self._loaded = {container: loaded for container, loaded in self._loaded.items() if container in there}
 
     def _address(self, host: str, pod: Json) -> Address:
         headers = {guard.HEADER: self._key(host)}
@@ -324,11 +343,12 @@ class KubernetesVllm:
         if self._bucket is None:
             return
         try:
-            wanted = puller.read_wanted(self._files, host)
-            others = {key for key in wanted if key.rsplit("/", 1)[-1] != artifact.rsplit("/", 1)[-1]}
-            now = others | {artifact} if is_wanted else others
-            if now != wanted:
-                puller.write_wanted(self._files, host, sorted(now))
+            with self._wanting:
+                wanted = puller.read_wanted(self._files, host)
+                others = {key for key in wanted if key.rsplit("/", 1)[-1] != artifact.rsplit("/", 1)[-1]}
+                now = others | {artifact} if is_wanted else others
+                if now != wanted:
+                    puller.write_wanted(self._files, host, sorted(now))
         except (ArtifactError, ValueError) as error:
             raise ServerUnavailable("serving.unavailable") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from training.cluster import Cluster
 from training.places import ClusterPlace
@@ -19,19 +20,19 @@ def cluster_of(handler: type[BaseHTTPRequestHandler], folder: Path) -> Iterator[
 
 
 @contextmanager
-def place_of(handler: type[BaseHTTPRequestHandler], folder: Path) -> Iterator[ClusterPlace]:
-    """A place on such a cluster."""
+def place_of(handler: type[BaseHTTPRequestHandler], folder: Path, **more: Any) -> Iterator[ClusterPlace]:
+    """A place on such a cluster; ``more``: what else is said of it."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
-            yield _place(f"http://127.0.0.1:{server.server_port}", folder)
+            yield _place(f"http://127.0.0.1:{server.server_port}", folder, **more)
         finally:
             server.shutdown()
             thread.join()
 
 
-def _place(url: str, folder: Path) -> ClusterPlace:
+def _place(url: str, folder: Path, **more: Any) -> ClusterPlace:
     config = {
         "clusters": [{"name": "it", "cluster": {"server": url}}],
         "users": [{"name": "me", "user": {"token": "none"}}],
@@ -39,4 +40,4 @@ def _place(url: str, folder: Path) -> ClusterPlace:
         "current-context": "it",
     }
     (folder / "kubeconfig").write_text(json.dumps(config))
-    return ClusterPlace(name="it", kubeconfig=folder / "kubeconfig", image="trainer:1")
+    return ClusterPlace(name="it", kubeconfig=folder / "kubeconfig", image="trainer:1", **more)

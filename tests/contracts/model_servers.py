@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,6 +142,15 @@ class ModelServerContract:
         for _ in range(2):
             case.server.unload(case.spec.id, "good")
             assert case.loaded() == frozenset()
+
+    def test_adapters_may_be_loaded_and_unloaded_by_several_threads_at_once(self, case: Case) -> None:
+        case.ready()
+        adapters = [case.adapter(name) for name in ("good", "better")]
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda adapter: case.server.load(case.spec.id, adapter), adapters))
+            assert case.loaded() == {"good", "better"}
+            list(threads.map(lambda adapter: case.server.unload(case.spec.id, adapter.model_id), adapters))
+        assert case.loaded() == frozenset()
 
     def test_more_adapters_load_than_compute_at_once(self, case: Case) -> None:
         case.ready()

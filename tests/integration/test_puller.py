@@ -4,16 +4,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from serving.puller import MODULE, Adapters, bring, parse_wanted, write_wanted
+from serving.puller import MODULE, Adapters, bring, parse_wanted, read_wanted, write_wanted
 from storage.artifact_errors import Incomplete
 from storage.files import ArtifactFiles
 from storage.manifests import MANIFEST
+from tests.one_pod import one_pod
 from tests.s3_server import S3Server
 
 
@@ -198,3 +200,14 @@ def test_the_sidecar_follows_and_ends_at_once(models: ArtifactFiles, s3: S3Serve
         finally:
             s3.start()
     assert names(folder) == ["two"]
+
+
+def test_adapters_that_are_loaded_at_once_are_all_brought(
+    bucket: ArtifactFiles, bucket_url: str, tmp_path: Path
+) -> None:
+    with one_pod(tmp_path, bucket_url) as stage, ThreadPoolExecutor() as threads:
+        adapters = [stage.adapter(f"a{number}") for number in range(4)]
+        list(threads.map(lambda adapter: stage.server.load("h1", adapter), adapters))
+        assert read_wanted(bucket, "h1") == {f"models/a{number}" for number in range(4)}
+        stage.server.unload("h1", "a0")
+        assert read_wanted(bucket, "h1") == {f"models/a{number}" for number in range(1, 4)}
