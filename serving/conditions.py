@@ -32,8 +32,12 @@ def is_ready(pod: Json) -> bool:
 
 def is_current(pod: Json, deployment: Json) -> bool:
     """Whether a pod is made as the Deployment now says; others are about to be replaced."""
-    wanted = deployment["spec"]["template"]["metadata"]["labels"].get(SPEC_LABEL)
-    return bool(pod["metadata"]["labels"].get(SPEC_LABEL) == wanted)
+    return template_of(pod) == template_of(deployment["spec"]["template"])
+
+
+def template_of(pod: Json) -> str:
+    """The digest of the template that a pod was made from, or of a template."""
+    return str(pod["metadata"]["labels"].get(SPEC_LABEL, ""))
 
 
 def has_crashed(pod: Json) -> bool:

@@ -226,8 +226,16 @@ class KubernetesVllm:
             address = self._address(host_of(pod["metadata"]["labels"]), pod)
             adapters = self._adapters(pod, address)
             if adapters is not None:
-                name = pod["metadata"]["name"]
-                yield pod, Replica(name=name, address=address, adapters=adapters - {base_name})
+                yield (
+                    pod,
+                    Replica(
+                        name=pod["metadata"]["name"],
+                        address=address,
+                        adapters=adapters - {base_name},
+                        template=conditions.template_of(pod),
+                        is_current=conditions.is_current(pod, found),
+                    ),
+                )
 
     def _adapters(self, pod: Json, address: Address) -> frozenset[str] | None:
         """What a replica has, by its own word, which is remembered for a while; None where it does not answer."""

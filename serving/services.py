@@ -126,6 +126,10 @@ class Replica:
     address: Address
     adapters: frozenset[str] = frozenset()
     """Ids of the tuned models that are loaded."""
+    template: str = ""
+    """Which of the host's templates its pod was made from; empty on this machine."""
+    is_current: bool = True
+    """Whether that is the host's template now; others are about to be replaced: nothing is loaded there any more."""
 
 
 @dataclass(frozen=True, kw_only=True)

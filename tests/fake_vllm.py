@@ -83,6 +83,8 @@ class FakeVllm:
     """So many tokens are said all the same, of whatever request."""
     headers: dict[str, str] = field(default_factory=dict)
     """Of the last request."""
+    template: str = ""
+    """What its pod would be made from."""
     port: int = 0
     """0: any free one."""
 
@@ -360,6 +362,8 @@ class FakeModelServer:
         self.between_tokens_s = between_tokens_s
         self.chat_template: str | None = None
         """Of the hosts that are started from now on; None: their checkpoints' own."""
+        self.template = ""
+        """What replicas are made from, from now on: those that are there become old ones."""
         self.words = ""
         """What hosts that start wait for, in the scheduler's words."""
         self.refused: dict[str, str] = {}
@@ -424,6 +428,7 @@ class FakeModelServer:
             answer=self.answer,
             refused=self.refused,
             between_tokens_s=self.between_tokens_s,
+            template=self.template,
         )
         self.replicas.setdefault(host, {})[replica] = fake.open()
         return fake
@@ -447,7 +452,9 @@ class FakeModelServer:
 
     @_one_at_a_time
     def load(self, host: str, adapter: AdapterRef) -> None:
-        replicas = self._ready(host)
+        replicas = [replica for replica in self._ready(host) if replica.is_current]
+        if not replicas:
+            raise ServerUnavailable("serving.unavailable")
         if self._checks_adapters:
             spec = self.specs[host]
             try:
@@ -499,4 +506,7 @@ class FakeModelServer:
             adapters = self._client.models(fake.address) - {self.specs[host].base_name}
         except ServerUnavailable:
             return None
-        return Replica(name=name, address=fake.address, adapters=adapters)
+        is_current = fake.template == self.template
+        return Replica(
+            name=name, address=fake.address, adapters=adapters, template=fake.template, is_current=is_current
+        )

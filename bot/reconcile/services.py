@@ -52,6 +52,11 @@ class _Served:
         """Those that have the model."""
         return tuple(one for one in self.replicas if not is_adapter(self.model) or self.model.id in one.adapters)
 
+    @property
+    def current(self) -> tuple[Replica, ...]:
+        """Those of them that are made as the host now is: the others answer until they are replaced."""
+        return tuple(one for one in self.having if one.is_current)
+
 
 class ServicesLoop:
     """One pass after the other. What takes long (loading, warming up, comparing) goes on between the passes."""
@@ -63,6 +68,8 @@ class ServicesLoop:
         self._comparing = Comparing(world, delivery, speaking)
         self._proving = Proving(world, speaking)
         self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._proven: dict[str, str] = {}
+        """Id of a service -> the template of the replicas that it was put to the proof on."""
 
     async def once(self, hosts: Mapping[str, HostStatus]) -> None:
         """Act on every service; ``hosts`` are those that are not being changed just now."""
@@ -105,8 +112,17 @@ class ServicesLoop:
         else:
             if len(one.having) < len(one.replicas):
                 self._begin(f"spread:{service.id}", self._spread(one))
+            if not self._is_proven(one):
+                self._begin(f"prepare:{service.id}", self._prove(one))
             if not service.compared:
                 self._begin(f"compare:{service.id}", self._comparing.compare(service.id))
+
+    def _is_proven(self, one: _Served) -> bool:
+        """Whether the replicas that stay are made alike those of the proof: others may have another vLLM, or read other
+        arguments. A new process takes what it finds for proven, unless replicas are being replaced just then."""
+        found = {replica.template for replica in one.having}
+        proven = self._proven.setdefault(one.service.id, next(iter(found)) if len(found) == 1 else "")
+        return all(replica.template == proven for replica in one.current)
 
     def _sweep(self, served: Sequence[_Served], hosts: Mapping[str, HostStatus]) -> None:
         """Unload the adapters that no service wants any more."""
@@ -157,23 +173,38 @@ class ServicesLoop:
 
     async def _prepare(self, one: _Served) -> None:
         """Load and put to the proof; what fails for now is begun anew by the next pass."""
-        service_id = one.service.id
         await self._change(one, ServiceState.LOADING)
+        if await self._succeeds(one, self._load_and_prove(one)):
+            await self._change(one, ServiceState.READY)
+
+    async def _prove(self, one: _Served) -> None:
+        """Put a service that answers to the proof once more: its replicas are replaced by others."""
+        await self._succeeds(one, self._prove_on(one, one.current[0]))
+
+    async def _succeeds(self, one: _Served, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether that is done; where it never can be, the service has failed."""
         try:
-            if not one.having:
-                await self._wait_for_sweep(one.host.id)
-                adapter = await adapter_ref(self._world, one.model)
-                await asyncio.to_thread(self._world.servers.load, one.host.id, adapter)
-            address = (one.having or one.replicas)[0].address
-            await self._proving.prove(one.service, one.model, address)
+            await work
         except (AdapterRefused, ChatRefused, NotProven, Incomplete) as error:
             await self._change(one, ServiceState.FAILED, reason=packed(error))
-            return
+            return False
         except (ServingError, ArtifactError) as error:
-            log.info("service.not_ready", service=service_id, error=str(error))
+            log.info("service.not_ready", service=one.service.id, error=str(error))
             await asyncio.sleep(SECONDS_BEFORE_NEXT_TRY)
-            return
-        await self._change(one, ServiceState.READY)
+            return False
+        return True
+
+    async def _load_and_prove(self, one: _Served) -> None:
+        if is_adapter(one.model) and not one.current:
+            await self._wait_for_sweep(one.host.id)
+            adapter = await adapter_ref(self._world, one.model)
+            await asyncio.to_thread(self._world.servers.load, one.host.id, adapter)
+        staying = [replica for replica in one.replicas if replica.is_current]
+        await self._prove_on(one, (one.current or staying or one.replicas)[0])
+
+    async def _prove_on(self, one: _Served, replica: Replica) -> None:
+        await self._proving.prove(one.service, one.model, replica.address)
+        self._proven[one.service.id] = replica.template
 
     async def _change(self, one: _Served, state: ServiceState, *, reason: str | None = None) -> None:
         service_id = one.service.id

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from bot.replies import Listing
 from serving.sampling import DEFAULT_SAMPLING
 from storage.models import Host, Model, Run, Service
+from storage.services import change_service
 from storage.states import ServiceState
 from tests.conversing import TEMPLATE, write_rows
 from tests.fake_vllm import Body, FakeVllm
@@ -160,6 +161,59 @@ async def test_a_new_replica_of_a_proven_service_is_not_put_to_the_proof(tmp_pat
         assert model.id in new.loaded
         assert (await life.row(Service)).state is ServiceState.READY
         assert (len(await requests(life)), new.requests) == (before, [])
+
+
+async def roll_out(life: Living) -> FakeVllm:
+    """Another template: a new replica comes beside the old one, which answers until the new one does."""
+    life.servers.template = "another"
+    new = life.servers.add((await life.row(Host)).id, "new")
+    for _ in range(3):
+        await life.loops.once()
+    return new
+
+
+async def test_replicas_of_another_template_are_put_to_the_proof_beside_those_that_answer(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        await life.begin("deploy")
+        await life.finish()
+        before = len(await requests(life))
+        new = await roll_out(life)
+        assert (await life.row(Service)).state is ServiceState.READY
+        assert (len(await requests(life)), len(new.requests)) == (before, 1)
+        life.restart()
+        await life.loops.once()
+        assert len(new.requests) == 2, "a new process cannot know which of them were proven"
+        life.servers.lose((await life.row(Host)).id, "")
+        life.restart()
+        await life.loops.once()
+        assert len(new.requests) == 2
+
+
+async def test_a_service_whose_new_replicas_read_otherwise_has_failed(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        write_rows(life.data, [*ROWS])
+        await life.begin("deploy")
+        await life.finish()
+        assert (await life.row(Service)).state is ServiceState.READY
+        life.servers.chat_template = TEMPLATE.replace("assistant\n", "assistant:\n")
+        new = await roll_out(life)
+        service = await life.row(Service)
+        assert (service.state, orjson.loads(service.reason or "")["code"]) == (ServiceState.FAILED, "parity.differs")
+        assert new.requests == []
+
+
+async def test_a_service_that_comes_while_replicas_are_replaced_is_proven_on_a_new_one(
+    tmp_path: Path,
+) -> None:
+    async with living(tmp_path) as life:
+        await life.begin("deploy")
+        await life.finish()
+        before = len(await requests(life))
+        async with life.house.application.world.store.transaction() as session:
+            change_service(await session.get_one(Service, (await life.row(Service)).id), ServiceState.WAITING)
+        new = await roll_out(life)
+        assert (await life.row(Service)).state is ServiceState.READY
+        assert (len(await requests(life)), len(new.requests)) == (before, 1)
 
 
 async def test_a_model_whose_data_is_gone_is_greeted(tmp_path: Path) -> None:

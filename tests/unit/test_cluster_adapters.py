@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,11 @@ def test_an_answer_from_before_an_adapter_was_loaded_does_not_hide_it(stage: Sta
         late.set()
         assert looking.result() == {"a"}
     assert stage.known() == {"a"}
+
+
+def test_a_replica_of_an_older_template_is_told_from_one_that_stays(stage: Stage) -> None:
+    (replica,) = stage.server.observe()["h1"].replicas
+    assert replica.template
+    assert replica.is_current
+    stage.server.start(replace(stage.spec, arguments=("--enforce-eager",)))
+    assert stage.server.observe()["h1"].replicas == (replace(replica, is_current=False),)
