@@ -127,29 +127,34 @@ class ClusterStage:
 
     def wait(self, attempt: AttemptId, condition: Callable[[AttemptStatus], bool]) -> AttemptStatus:
         deadline = time.monotonic() + DEADLINE_S
-        while not condition(status := self.look(deadline)[attempt]):
+        while not condition(status := self.look()[attempt]):
             is_hopeless = status.state.is_final or time.monotonic() > deadline
             assert not is_hopeless, f"{status} after:\n{self.log(attempt)}"
             time.sleep(0.1)
         return status
 
-    def look(self, deadline: float) -> Mapping[AttemptId, AttemptStatus]:
-        """What is observed, as soon as the API server answers: a busy one breaks off a watch now and then."""
-        while True:
-            try:
-                return self.backend.observe()
-            except BackendUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.1)
+    def look(self) -> Mapping[AttemptId, AttemptStatus]:
+        return look(self.backend)
 
     def log(self, attempt: AttemptId) -> str:
         return "\n".join(self.backend.logs(attempt, last_lines=200))
 
     def close(self) -> None:
         with closing(self.backend):
-            for attempt in self.look(time.monotonic() + DEADLINE_S):
+            for attempt in self.look():
                 self.backend.delete(attempt)
+
+
+def look(backend: KubernetesRuns) -> Mapping[AttemptId, AttemptStatus]:
+    """What is observed, as soon as the API server answers: a busy one breaks off a watch now and then."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            return backend.observe()
+        except BackendUnavailable:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def place_for(kubeconfig: Path, namespace: str, instance: str, **more: Any) -> ClusterPlace:

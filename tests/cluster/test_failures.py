@@ -127,7 +127,7 @@ def test_no_place_in_the_cluster_waits_and_then_fails(make_stage: Make) -> None:
     status = stage.wait(attempt.id, has_ended)
     assert (status.state, status.reason) == (RunState.FAILED, Reason.UNSCHEDULABLE)
     stage.backend.release(attempt.id)
-    assert stage.backend.observe() == {}
+    assert stage.look() == {}
 
 
 def test_a_deadline(make_stage: Make) -> None:
@@ -192,11 +192,11 @@ def test_a_quota_of_objects_makes_it_wait_and_leaves_nothing_half(
     finally:
         cluster.kubectl("delete", "resourcequota", "objects", "-n", NAMESPACE)
     deadline = time.monotonic() + 20
-    while stage.backend.observe():
+    while stage.look():
         assert time.monotonic() < deadline, "the Job is taken back where its Service was refused"
         time.sleep(0.1)
     stage.backend.submit(attempt)
-    assert set(stage.backend.observe()) == {attempt.id}
+    assert set(stage.look()) == {attempt.id}
 
 
 def test_what_the_server_does_not_take_is_refused_at_once(make_stage: Make) -> None:

@@ -17,7 +17,7 @@ from storage.states import ModelKind, RunState
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import NAMESPACE
 from tests.cluster.house import PLAN, data, newest_run
-from tests.cluster.stage import DEADLINE_S, make_owned, place_for
+from tests.cluster.stage import DEADLINE_S, look, make_owned, place_for
 from tests.harness import Harness, harness
 from training.checkpoints import inspect_checkpoint
 from training.kubernetes import KubernetesRuns
@@ -83,7 +83,7 @@ def backends(place: ClusterPlace, volume: Path) -> Iterator[Callable[[], Kuberne
         return made[-1]
 
     yield make
-    for attempt in made[-1].observe():
+    for attempt in look(made[-1]):
         made[-1].delete(attempt)
     for backend in made:
         backend.close()

@@ -1,6 +1,6 @@
 """What every run backend does: the real ones and the fake pass the same suite."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,9 @@ class Stage(Protocol):
 
     def attempt(self, run_id: str, number: int = 1, *, is_long: bool = False, is_bad: bool = False) -> Attempt:
         """One that trains a few steps, or many (``is_long``), or finds nothing to learn in its data (``is_bad``)."""
+
+    def look(self) -> Mapping[AttemptId, AttemptStatus]:
+        """What is observed, as soon as the backend answers."""
 
     def wait(self, attempt: AttemptId, condition: Callable[[AttemptStatus], bool]) -> AttemptStatus:
         """Let time go by until the condition holds, and return what is observed then; fail after a while."""
@@ -37,7 +40,7 @@ class RunBackendContract:
     def test_an_attempt_from_submission_to_model(self, stage: Stage) -> None:
         attempt = stage.attempt("whole")
         stage.backend.submit(attempt)
-        first = stage.backend.observe()[attempt.id]
+        first = stage.look()[attempt.id]
         assert first.state in (RunState.PENDING, RunState.RUNNING)
 
         status = stage.wait(attempt.id, has_ended)
@@ -49,7 +52,7 @@ class RunBackendContract:
 
         stage.backend.submit(attempt)
         stage.backend.cancel(attempt.id)
-        assert stage.backend.observe()[attempt.id] == status
+        assert stage.look()[attempt.id] == status
 
         lines = list(stage.backend.logs(attempt.id, last_lines=1000))
         assert any("step 1 of" in line for line in lines)
@@ -57,14 +60,14 @@ class RunBackendContract:
         assert list(stage.backend.logs(attempt.id, last_lines=0)) == []
 
         stage.backend.delete(attempt.id)
-        assert attempt.id not in stage.backend.observe()
+        assert attempt.id not in stage.look()
         assert list(stage.backend.logs(attempt.id, last_lines=10)) == []
 
     def test_stopped_then_the_next(self, stage: Stage) -> None:
         running, following = stage.attempt("running", is_long=True), stage.attempt("following")
         stage.backend.submit(running)
         stage.backend.submit(running)
-        assert set(stage.backend.observe()) == {running.id}
+        assert set(stage.look()) == {running.id}
 
         stage.wait(running.id, has_learned)
         stage.backend.cancel(running.id)
@@ -74,7 +77,7 @@ class RunBackendContract:
         assert stopped.has_model
         assert 0 < stopped.progress.step < stopped.progress.steps
         stage.backend.release(running.id)
-        assert stage.backend.observe()[running.id] == stopped
+        assert stage.look()[running.id] == stopped
 
         stage.backend.submit(following)
         stage.backend.cancel(following.id)
@@ -88,10 +91,10 @@ class RunBackendContract:
         stage.wait(attempt.id, has_learned)
         stage.backend.delete(attempt.id)
         stage.backend.delete(attempt.id)
-        assert stage.backend.observe() == {}
+        assert stage.look() == {}
         # Its place is free again, and its name too.
         stage.backend.submit(attempt)
-        assert set(stage.backend.observe()) == {attempt.id}
+        assert set(stage.look()) == {attempt.id}
         stage.backend.delete(attempt.id)
 
     def test_a_failure_says_why(self, stage: Stage) -> None:
@@ -108,7 +111,7 @@ class RunBackendContract:
         stage.backend.release(unknown)
         stage.backend.delete(unknown)
         assert list(stage.backend.logs(unknown, last_lines=5)) == []
-        assert stage.backend.observe() == {}
+        assert stage.look() == {}
 
 
 class OneAtATimeContract:
@@ -119,10 +122,10 @@ class OneAtATimeContract:
         stage.backend.submit(running)
         with pytest.raises(NoCapacity):
             stage.backend.submit(following)
-        assert set(stage.backend.observe()) == {running.id}
+        assert set(stage.look()) == {running.id}
         stage.backend.delete(running.id)
         stage.backend.submit(following)
-        assert set(stage.backend.observe()) == {following.id}
+        assert set(stage.look()) == {following.id}
 
 
 @dataclass(frozen=True)

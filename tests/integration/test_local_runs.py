@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +55,9 @@ class LocalStage:
             model=f"models/{run_id}",
             resumes_from=resumes_from,
         )
+
+    def look(self) -> Mapping[AttemptId, AttemptStatus]:
+        return self.backend.observe()
 
     def wait(self, attempt: AttemptId, condition: Callable[[AttemptStatus], bool]) -> AttemptStatus:
         deadline = time.monotonic() + DEADLINE_S

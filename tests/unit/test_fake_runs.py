@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,9 @@ class FakeStage:
         if is_bad:
             self._bad.add(run_id)
         return make_attempt(run_id, number)
+
+    def look(self) -> Mapping[AttemptId, AttemptStatus]:
+        return self.backend.observe()
 
     def wait(self, attempt: AttemptId, condition: Callable[[AttemptStatus], bool]) -> AttemptStatus:
         for _ in range(100):

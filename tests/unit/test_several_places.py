@@ -109,6 +109,9 @@ class SeveralAsStage:
     def attempt(self, run_id: str, number: int = 1, *, is_long: bool = False, is_bad: bool = False) -> Attempt:
         return self.inner.attempt(run_id, number, is_long=is_long, is_bad=is_bad)
 
+    def look(self) -> Mapping[AttemptId, AttemptStatus]:
+        return self.backend.observe()
+
     def wait(self, id_: AttemptId, condition: object) -> AttemptStatus:
         self.inner.wait(id_, condition)  # type: ignore[arg-type]
         return self.backend.observe()[id_]
