@@ -16,6 +16,7 @@ import structlog
 
 from storage.artifact_errors import ArtifactError
 from storage.files import ArtifactFiles, give_to
+from storage.states import RunState
 from training import verdicts
 from training.answers import Answers
 from training.base_copies import BaseCopies
@@ -43,6 +44,8 @@ SECONDS_BEFORE_WARNINGS = 3
 """How long a Job may be without a pod before its warnings are asked for."""
 SECONDS_BEFORE_MAKING_WARNINGS = 20
 """How long a pod may be without a container before its warnings are asked for."""
+MOST_ENDS_A_LOOK = 20
+"""How many attempts' ends are read in one look, those of the newest first."""
 KUEUE_API = "kueue.x-k8s.io/v1beta2"
 KUEUE_JOB_LABEL = "kueue.x-k8s.io/job-uid"
 
@@ -102,9 +105,13 @@ class KubernetesRuns:
         for forgotten in self._ended.keys() - found.keys():
             self._ended.pop(forgotten, None)
             self._image_fails_since.pop(forgotten, None)
+        later = self._read_later(found)
         try:
-            self._progress.read_some([each for each in found if each not in self._ended])
-            return {id_: self._status(id_, each, pods.get(id_, [])) for id_, each in found.items()}
+            self._progress.read_some([each for each in found if each not in self._ended and each not in later])
+            return {
+                id_: _NOT_READ if id_ in later else self._status(id_, each, pods.get(id_, []))
+                for id_, each in found.items()
+            }
         except ArtifactError as error:
             raise BackendUnavailable(str(error)) from error
 
@@ -215,6 +222,12 @@ class KubernetesRuns:
 
     # Looking
 
+    def _read_later(self, found: Mapping[AttemptId, Json]) -> frozenset[AttemptId]:
+        """Ended attempts whose files are for a later look: a server begins with all those of the last week."""
+        unread = [id_ for id_, each in found.items() if id_ not in self._ended and verdicts.is_finished(each)]
+        unread.sort(key=lambda id_: str(found[id_]["metadata"]["creationTimestamp"]), reverse=True)
+        return frozenset(unread[MOST_ENDS_A_LOOK:])
+
     def _status(self, attempt: AttemptId, found: Json, pods: Sequence[Json]) -> AttemptStatus:
         if (known := self._ended.get(attempt)) is not None:
             return known
@@ -307,6 +320,10 @@ class KubernetesRuns:
 
     def _job_path(self, attempt: AttemptId) -> str:
         return self.cluster.path("batch/v1", "jobs", job_name(attempt))
+
+
+_NOT_READ = AttemptStatus(state=RunState.RUNNING)
+"""Of an attempt that has ended, and whose end is still to be read."""
 
 
 def _by_attempt(pods: Iterable[Json]) -> dict[AttemptId, list[Json]]:

@@ -12,9 +12,9 @@ import pytest
 
 from tests.api_server import place_of
 from tests.kept_objects import KeptObjects, Refusal, handler_of
-from training.kubernetes import KubernetesRuns
-from training.manifest import example_attempt, job_name
-from training.runs import Attempt, BackendUnavailable, NoCapacity, Reason, Refused
+from training.kubernetes import MOST_ENDS_A_LOOK, KubernetesRuns
+from training.manifest import example_attempt, job, job_name
+from training.runs import Attempt, AttemptId, BackendUnavailable, NoCapacity, Reason, Refused
 from training.spec import TrainingSpec
 
 PATIENCE_S = 30
@@ -191,3 +191,17 @@ def test_what_a_node_says_of_a_pod_that_it_cannot_make_is_told(
     assert (waiting.code, waiting.words) == ("pods", 'MountVolume.SetUp failed: secret "keys" not found')
     runs.observe()
     assert sum("/events" in asked for asked in cluster.asked) == 1
+
+
+def test_the_ends_of_a_week_are_read_in_several_looks(cluster: KeptObjects, runs: KubernetesRuns) -> None:
+    ids = [AttemptId(f"run-{number}", 1) for number in range(MOST_ENDS_A_LOOK + 5)]
+    for second, id_ in enumerate(ids):
+        ended = job(replace(example_attempt(SPEC), id=id_), runs.place, bucket=None)
+        ended["metadata"]["creationTimestamp"] = f"2026-01-01T00:00:{second:02}Z"
+        ended["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+        cluster.put(f"{JOBS}/{job_name(id_)}", ended, "ADDED")
+    until(lambda: len(runs._jobs.objects()) == len(ids))
+    first = runs.observe()
+    assert set(first) == set(ids)
+    assert [id_ for id_ in ids if first[id_].state.is_final] == ids[5:]
+    assert all(status.state.is_final for status in runs.observe().values())
