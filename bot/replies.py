@@ -97,6 +97,9 @@ class DatasetCard:
     facts: tuple[Fact, ...]
     problems: tuple[str, ...] = ()
     """One sentence a problem, with line and field, and the remedy."""
+    more_label: str = ""
+    """Where a face folds most of them: "Show {n} more"."""
+    less_label: str = ""
     notes: tuple[str, ...] = ()
     samples_label: str = ""
     samples: tuple[tuple[Segment, ...], ...] = ()
@@ -207,6 +210,10 @@ class RunCard:
     facts: tuple[str, ...] = ()
     """"step 140 of 225, 5 min left", "training 0.41, validation 0.52"."""
     curves: tuple[Curve, ...] = ()
+    chart_label: str = ""
+    """What a chart of the curves shows: "Loss by step"; its axes follow."""
+    step_label: str = ""
+    loss_label: str = ""
     note: str = ""
     """For a failed one: what happened and what to do."""
     log_lines: tuple[str, ...] = ()

@@ -1,6 +1,5 @@
 """The one HTML page of the web face: Chainlit's, without its requests to foreign hosts, in the browser's language."""
 
-import json
 import re
 from html import escape
 
@@ -13,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from jwt import InvalidTokenError
 
 from bot.texts import nearest_language, texts
-from chainlit_app.prepare import element_words, translation
+from chainlit_app.prepare import translation
 
 LOCAL_USER = "local"
 """The one person of a server that only its own machine reaches."""
@@ -46,15 +45,11 @@ async def translations(language: str = "en-US") -> JSONResponse:
 
 
 def localised(template: str, language: str) -> str:
-    """Chainlit's page without foreign links, and with our words in ``language`` (one of ours)."""
+    """Chainlit's page without foreign links, and with our greeting in ``language`` (one of ours)."""
     text = texts(language)
-    words = json.dumps(element_words(text), ensure_ascii=False).replace("<", "\\u003c")
-    ours = (
-        f'<meta name="tunesmith-greeting" content="{escape(text("web.greeting"))}">'
-        f"<script>window.tunesmithWords = {words}</script>"
-    )
+    greeting = f'<meta name="tunesmith-greeting" content="{escape(text("web.greeting"))}">'
     html = FOREIGN_LINK.sub("", template).replace('<html lang="en">', f'<html lang="{language}">')
-    return html.replace("</head>", f"{ours}</head>")
+    return html.replace("</head>", f"{greeting}</head>")
 
 
 def _is_logged_in(request: Request) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bot.secret import read_secret
 from bot.settings import Settings
-from bot.texts import Texts, texts
+from bot.texts import texts
 from chainlit_app.lean import leave_out_tracing
 
 PUBLIC = Path(__file__).parent / "public"
@@ -107,11 +107,6 @@ OUR_WORDS = {
     "threadHistory.thread.actions.delete.description": "web.delete_thread",
 }
 """Place in Chainlit's translation -> our text."""
-
-
-def element_words(text: Texts) -> dict[str, str]:
-    """What the elements themselves must say: labels of a chart, and the like."""
-    return {name: text(f"web.{name}") for name in ("step", "loss", "chart", "more", "less")}
 
 
 def _set(tree: dict[str, object], place: list[str], value: str) -> None:

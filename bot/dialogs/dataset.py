@@ -120,6 +120,8 @@ async def dataset_card(context: Context, data: DataInPlan, *, choices: Sequence[
         subtitle=kind(text, report),
         facts=_facts(text, report, counted, models[0].name if models else ""),
         problems=_problems(text, report),
+        more_label=text("dataset.more"),
+        less_label=text("dataset.less"),
         notes=(*_notes(text, data), *((trouble,) if trouble else ())),
         samples_label=text("dataset.samples") if counted and counted.samples else "",
         samples=counted.samples if counted else (),

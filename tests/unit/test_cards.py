@@ -46,6 +46,7 @@ def test_a_running_run() -> None:
 def test_a_finished_run_says_how_long_it_took() -> None:
     card = run_card(texts("zh-CN"), a_run(RunState.SUCCEEDED), progress=PROGRESS)
     assert (card.status, card.tone, card.fraction, card.is_live) == ("训练完成，用时 13 分钟", "good", 1.0, False)
+    assert (card.chart_label, card.step_label, card.loss_label) == ("损失随步数的变化", "步数", "损失")
 
 
 def test_a_finished_run_that_is_not_served_offers_to_be() -> None:

@@ -154,6 +154,7 @@ async def test_listings_and_all_problems(desk: Bench, tmp_path: Path) -> None:
     (card,) = await desk.say("/dataset support")
     assert isinstance(card, DatasetCard)
     assert len(card.problems) == 6
+    assert (card.more_label, card.less_label) == ("Show {n} more", "Show fewer")
     replies = await desk.say(card.choices[0].say)
     assert "12 rows cannot be trained" in words(replies[-1])
     (wrong,) = await desk.say("/dataset suport")

@@ -10,7 +10,7 @@ function Sample({ segments }) {
 
 const FIRST_PROBLEMS = 5
 
-function Problems({ problems }) {
+function Problems({ problems, moreLabel, lessLabel }) {
   const [isOpen, setOpen] = useState(false)
   const shown = isOpen ? problems : problems.slice(0, FIRST_PROBLEMS)
   const more = problems.length - FIRST_PROBLEMS
@@ -26,14 +26,15 @@ function Problems({ problems }) {
       </ul>
       {more > 0 ? (
         <button type="button" className="ts-link" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
-          {isOpen ? words.less : words.more.replace("{n}", more)}
+          {isOpen ? lessLabel : moreLabel.replace("{n}", more)}
         </button>
       ) : null}
     </>
   )
 }
 
-function DatasetCard({ title, subtitle, facts, problems, notes, samples_label, samples, choices, act }) {
+function DatasetCard(card) {
+  const { title, subtitle, facts, problems, more_label, less_label, notes, samples_label, samples, choices, act } = card
   const [pressed, press] = usePress(act, choices)
   return (
     <Card title={title} subtitle={subtitle}>
@@ -44,7 +45,7 @@ function DatasetCard({ title, subtitle, facts, problems, notes, samples_label, s
           </li>
         ))}
       </ul>
-      <Problems problems={problems} />
+      <Problems problems={problems} moreLabel={more_label} lessLabel={less_label} />
       {notes.map((note, index) => (
         <p key={index} className="ts-para">
           <Words text={note} />

@@ -23,15 +23,15 @@ function useWidth() {
 }
 
 // What the chart shows, for those who do not see it.
-function described(curves) {
+function described(curves, chartLabel, stepLabel) {
   const parts = curves.map(({ label, points }) => {
     const [first, last] = [points[0], points[points.length - 1]]
-    return `${label}: ${first[1].toPrecision(3)} (${words.step} ${first[0]}) → ${last[1].toPrecision(3)} (${words.step} ${last[0]})`
+    return `${label}: ${first[1].toPrecision(3)} (${stepLabel} ${first[0]}) → ${last[1].toPrecision(3)} (${stepLabel} ${last[0]})`
   })
-  return [words.chart, ...parts].join("; ")
+  return [chartLabel, ...parts].join("; ")
 }
 
-function Chart({ curves }) {
+function Chart({ curves, chartLabel, stepLabel, lossLabel }) {
   const [ref, width] = useWidth()
   const drawn = curves.filter((curve) => curve.points.length)
   const all = drawn.flatMap((curve) => curve.points)
@@ -57,7 +57,7 @@ function Chart({ curves }) {
               </span>
             ))}
           </figcaption>
-          <svg width={width} height={HEIGHT} role="img" aria-label={described(drawn)}>
+          <svg width={width} height={HEIGHT} role="img" aria-label={described(drawn, chartLabel, stepLabel)}>
             {ticks(y0, y1, 4).map((value) => (
               <g key={value} className="ts-tick">
                 <path d={`M${MARGIN.left} ${y(value)}H${width - MARGIN.right}`} />
@@ -74,10 +74,10 @@ function Chart({ curves }) {
                 </text>
               ))}
             <text className="ts-axis ts-name" x={width - MARGIN.right} y={HEIGHT - 6} textAnchor="end">
-              {words.step}
+              {stepLabel}
             </text>
             <text className="ts-axis ts-name" transform={`translate(10 ${HEIGHT / 2 - 8}) rotate(-90)`} textAnchor="middle">
-              {words.loss}
+              {lossLabel}
             </text>
             {drawn.map(({ points }, index) => (
               <g key={index} className={`ts-line-${index}`}>
@@ -109,7 +109,8 @@ function Bar({ fraction, isLive, tone, label }) {
   )
 }
 
-function RunCard({ title, status, tone, fraction, is_live, facts, curves, note, log_lines, choices, act }) {
+function RunCard(card) {
+  const { title, status, tone, fraction, is_live, facts, curves, note, log_lines, choices, act } = card
   const [pressed, press] = usePress(act, [status, choices])
   return (
     <Card title={title} status={status} tone={tone}>
@@ -124,7 +125,14 @@ function RunCard({ title, status, tone, fraction, is_live, facts, curves, note, 
           <Words text={note} />
         </p>
       ) : null}
-      {curves.some((curve) => curve.points.length) ? <Chart curves={curves} /> : null}
+      {curves.some((curve) => curve.points.length) ? (
+        <Chart
+          curves={curves}
+          chartLabel={card.chart_label}
+          stepLabel={card.step_label}
+          lossLabel={card.loss_label}
+        />
+      ) : null}
       {log_lines.length ? (
         <pre className="ts-log" tabIndex="0">
           {log_lines.join("\n")}

@@ -5,7 +5,6 @@ import { Markdown } from "@/components/markdown"
 // Chainlit evaluates an element anew at each change. The views are kept from their first evaluation, so that React
 // updates them in place: focus, typed text, open folds and the movement of the bar survive.
 const views = (window.tunesmithViews ??= {})
-const words = window.tunesmithWords ?? {}
 
 function show(name, view) {
   const View = (views[name] ??= view)

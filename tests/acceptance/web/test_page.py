@@ -48,6 +48,17 @@ async def test_every_card_stands_neatly(web: Web, open_window: Open, language: s
     assert window.complaints == []
 
 
+async def test_cards_speak_their_thread_s_language_whatever_the_browser_s(web: Web, open_window: Open) -> None:
+    key = str(uuid4())
+    await web.fill(key, english(), title="sample")
+    page = (await open_window(f"/thread/{key}", language="zh-CN")).page
+    chart = page.get_by_role("img", name="Loss by step")
+    await expect(chart).to_be_visible()
+    await expect(chart.locator(".ts-name")).to_have_text(["step", "loss"])
+    await page.get_by_role("button", name="Show 2 more").click()
+    await expect(page.get_by_role("button", name="Show fewer")).to_be_visible()
+
+
 async def test_a_thread_opens_at_its_end(web: Web, open_window: Open) -> None:
     key = str(uuid4())
     await web.fill(key, english(), title="sample")
