@@ -17,11 +17,12 @@ from serving.queueing import FairQueue, Ticket, favourite
 from serving.services import Address, Replica
 from storage.models import Model, Service, now
 from storage.services import get_host
-from storage.states import ServiceState, Wish
+from storage.states import HostState, ServiceState, Wish
 
 log = structlog.get_logger(__name__)
 
 LONGEST_WAIT_S = 300.0
+"""For a host that is not starting; one that is has a patience of its own, by the size of its model, then it fails."""
 SECONDS_BETWEEN_LOOKS = 0.5
 MOST_SECONDS_BETWEEN_NOTES = 60.0
 """Of when a host was last used."""
@@ -140,7 +141,7 @@ class Routes:
 
         The same ``sticky`` key comes to the same replica while it is there. Those of the same ``turn`` wait behind each
         other and not before others; without one it is the ``sticky`` key. Raises NotReadyError where the service is
-        gone, has failed, or does not come in LONGEST_WAIT_S.
+        gone, has failed, or does not come in LONGEST_WAIT_S while its host does not start either.
         """
         asked = Asked(service_id=service_id, asks_base=asks_base, sticky=sticky, turn=turn or sticky, waiting=waiting)
         known = _checked(self.sightings.service(service_id) or await self.sightings.read(service_id))
@@ -205,7 +206,9 @@ class Routes:
                     return place
                 deadline = time.monotonic() + LONGEST_WAIT_S
                 continue
-            if time.monotonic() > deadline:
+            if known.host.state is HostState.STARTING:
+                deadline = time.monotonic() + LONGEST_WAIT_S
+            elif time.monotonic() > deadline:
                 raise NotReadyError("chat.not_ready", seconds=LONGEST_WAIT_S)
             was_asleep = await self._wake(known) or was_asleep
             await asked.waiting(_waiting(known, was_asleep=was_asleep))

@@ -10,8 +10,8 @@ import pytest
 
 from bot.routing import NotReadyError, Routes, Waiting
 from storage.models import Host, Model, Service
-from storage.services import change_service
-from storage.states import ServiceState, Wish
+from storage.services import change_host, change_service
+from storage.states import HostState, ServiceState, Wish
 from tests.fake_vllm import FakeVllm
 from tests.living import Living, living, serve, until
 
@@ -177,6 +177,39 @@ async def test_what_cannot_come_is_said_as_a_code(life: Living) -> None:
         (await session.get_one(Service, service.id)).wanted = Wish.DOWN
     await life.loops.once()
     assert (await problem(service.id)).code == "chat.gone"
+
+
+async def test_a_host_that_starts_is_waited_for_as_long_as_it_takes(
+    life: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.routing.LONGEST_WAIT_S", 0.0)
+    monkeypatch.setattr("bot.routing.SECONDS_BETWEEN_LOOKS", 0.01)
+    routes, service = life.house.application.routes, await life.row(Service)
+
+    async def put(state: HostState) -> None:
+        async with life.house.application.world.store.transaction() as session:
+            change_service(await session.get_one(Service, service.id), ServiceState.WAITING)
+            change_host(await session.get_one(Host, service.host_id), state)
+        await routes.sightings.read(service.id)
+
+    await put(HostState.STARTING)
+    told: list[str] = []
+
+    async def tell(waiting: Waiting) -> None:
+        told.append(waiting.code)
+
+    async def ask() -> None:
+        async with routes.lease(service.id, asks_base=False, sticky="x", waiting=tell):
+            pass
+
+    asking = asyncio.create_task(ask())
+    await until(lambda: len(told) > 5 or asking.done())
+    assert set(told) == {"starting"}
+    assert not asking.done()
+    await put(HostState.STOPPED)
+    with pytest.raises(NotReadyError) as caught:
+        await asking
+    assert caught.value.code == "chat.not_ready"
 
 
 async def test_a_warm_lease_asks_nobody_and_costs_next_to_nothing(life: Living) -> None:
