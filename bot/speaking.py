@@ -28,6 +28,7 @@ from serving.chat import ChatRequest, bounded, stream_answer, trim
 from serving.sampling import SamplingValue
 from serving.services import AdapterMissing, ServerUnavailable, ServingError
 from storage.artifact_errors import ArtifactError
+from storage.database_errors import is_away
 from storage.models import Message, Thread
 from storage.threads import note_growing
 from training.tokens import TokenizerError
@@ -271,11 +272,21 @@ class Speaking:
                     await ended.wait()
             if ended.is_set():
                 return
-            speech = self._partial.get(message_id)
-            body = BODIES.dump_python(_grown(speech), mode="json") if speech else None
-            async with self._world.store.transaction() as session:
-                if not await note_growing(session, message_id, body):
+            try:
+                if not await self._note_growing(message_id):
                     return
+            except Exception as error:
+                # The answer itself needs no database until it is whole; the next beat tries again.
+                if is_away(error):
+                    log.warning("answer.no_database", message=message_id)
+                else:
+                    log.exception("answer.not_kept", message=message_id)
+
+    async def _note_growing(self, message_id: str) -> bool:
+        speech = self._partial.get(message_id)
+        body = BODIES.dump_python(_grown(speech), mode="json") if speech else None
+        async with self._world.store.transaction() as session:
+            return await note_growing(session, message_id, body)
 
     async def finish(self, message: Message, reply: Reply) -> None:
         """Say the last state of a message that was growing."""
