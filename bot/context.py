@@ -67,9 +67,12 @@ class Context:
         *,
         conversation: str | None = None,
         state: MessageState = MessageState.COMPLETE,
+        message_id: str | None = None,
     ) -> Message:
         """Say something; with a key, in place of the thread's message of that key."""
-        message = await say(self.session, self.thread, reply, conversation=conversation, state=state)
+        message = await say(
+            self.session, self.thread, reply, conversation=conversation, state=state, message_id=message_id
+        )
         self.said.append(message)
         return message
 
@@ -86,8 +89,10 @@ async def say(
     *,
     conversation: str | None = None,
     state: MessageState = MessageState.COMPLETE,
+    message_id: str | None = None,
 ) -> Message:
-    """Write a reply into a thread, within the caller's transaction; the outbox shows it."""
+    """Write a reply into a thread, within the caller's transaction; the outbox shows it. ``message_id``: of a new one,
+    where it must be known before."""
     return await put_message(
         session,
         thread,
@@ -96,4 +101,5 @@ async def say(
         key=reply.key,
         conversation=conversation,
         state=state,
+        message_id=message_id,
     )

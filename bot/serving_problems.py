@@ -7,6 +7,10 @@ from bot.texts import Texts
 from serving.parity import TokenPair, unpacked
 from serving.services import ServingError
 from storage.artifact_errors import ArtifactError
+from training.tokens import TokenizerError
+
+FAILURES = (NotReadyError, ServingError, TokenizerError, ArtifactError)
+"""Why nothing answers."""
 
 
 def packed(error: ServingError | ArtifactError) -> str:
@@ -70,6 +74,19 @@ def waiting_sentence(texts: Texts, waiting: Waiting) -> str:
 def error_sentence(texts: Texts, error: ServingError) -> str:
     """The sentence of an error."""
     return _said(texts, error.code, dict(error.params))
+
+
+def failure_sentence(texts: Texts, error: NotReadyError | ServingError | TokenizerError | ArtifactError) -> str:
+    """Why nothing answers, and what to do."""
+    match error:
+        case NotReadyError():
+            return not_ready_sentence(texts, error)
+        case ServingError():
+            return error_sentence(texts, error)
+        case TokenizerError():
+            return texts(f"tokenizer_error.{error.code}", **error.params)
+        case ArtifactError():
+            return texts(f"artifact_error.{error.code}", detail=str(error))
 
 
 def host_sentence(texts: Texts, reason: str | None) -> str:

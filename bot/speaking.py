@@ -16,9 +16,10 @@ from bot.context import say
 from bot.delivery import Delivery
 from bot.hosting import context_tokens
 from bot.replies import BODIES, Answer, Choice, Reply
-from bot.routing import Lease, NotReadyError, Routes, Target, Waiting
-from bot.serving_problems import error_sentence, not_ready_sentence, waiting_sentence
+from bot.routing import Lease, Routes, Target, Waiting
+from bot.serving_problems import FAILURES, failure_sentence, waiting_sentence
 from bot.sightings import Known
+from bot.stoppable import Stoppable, Stopped
 from bot.talks import Talk, find_talk, history
 from bot.texts import texts
 from bot.tokenizers import Tokenizers
@@ -26,12 +27,10 @@ from bot.turns import ThreadRef
 from bot.world import World
 from serving.chat import ChatRequest, bounded, stream_answer, trim
 from serving.sampling import SamplingValue
-from serving.services import AdapterMissing, ServerUnavailable, ServingError
-from storage.artifact_errors import ArtifactError
+from serving.services import AdapterMissing, ServerUnavailable
 from storage.database_errors import is_away
 from storage.models import Message, Thread
 from storage.threads import note_growing
-from training.tokens import TokenizerError
 
 log = structlog.get_logger(__name__)
 
@@ -64,30 +63,20 @@ class Speaking:
         self.routes = Routes(world)
         self.tokenizers = Tokenizers()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._streams: dict[str, asyncio.Task[None]] = {}
-        """Thread id -> what is streaming there."""
-        self._stopped: set[str] = set()
-        """Threads whose stream a person has stopped."""
+        self.under_way = Stoppable()
         self._partial: dict[str, _Speech] = {}
         """Message id -> what has come of it."""
         self.held: set[str] = set()
         """Ids of the messages that this process is working on."""
 
-    def stop(self, thread_id: str) -> bool:
-        """Stop the thread's answer: what has come is kept. False where there is none."""
-        stream = self._streams.get(thread_id)
-        if stream is None:
-            return False
-        self._stopped.add(thread_id)
-        stream.cancel()
-        return True
-
     async def speak(self, thread_id: str, message_id: str) -> bool:
         """Stream the answer that waits in a message of the thread; returns whether it went well."""
-        lock = self._locks.setdefault(thread_id, asyncio.Lock())
-        async with self.holding(message_id), lock:
-            speech = await self._begin(message_id)
-            return await self._speak(speech) if speech else False
+        async with self.holding(message_id):
+            try:
+                return await self.under_way.run(thread_id, message_id, self._speak_in_turn(thread_id, message_id))
+            except Stopped:
+                await self._finish_unspoken(message_id)
+                return True
 
     def note(self, talk: Talk, *, read_at: float) -> None:
         """A talk was just read: the way to its service needs no other look at the rows."""
@@ -154,6 +143,12 @@ class Speaking:
         fitting = fit() if is_short else await asyncio.to_thread(fit)
         return ChatRequest(address=asked.address, model=asked.model, messages=fitting, sampling=limits)
 
+    async def _speak_in_turn(self, thread_id: str, message_id: str) -> bool:
+        lock = self._locks.setdefault(thread_id, asyncio.Lock())
+        async with lock:
+            speech = await self._begin(message_id)
+            return await self._speak(speech) if speech else False
+
     async def _begin(self, message_id: str) -> _Speech | None:
         read_at = time.monotonic()
         async with self._world.store.reading() as session:
@@ -173,44 +168,46 @@ class Speaking:
         return _Speech(message=message, talk=talk, messages=messages, reply=reply)
 
     async def _speak(self, speech: _Speech) -> bool:
-        thread_id = speech.message.thread_id
-        stream = asyncio.create_task(self._stream(speech))
-        self._streams[thread_id] = stream
         self._partial[speech.message.id] = speech
         try:
-            reply = await self._outcome(speech, stream)
+            reply = await self._outcome(speech)
         except asyncio.CancelledError:
             await asyncio.shield(
                 self.finish(speech.message, interrupted(speech.talk.language, _grown(speech), speech.messages))
             )
             raise
         finally:
-            del self._streams[thread_id], self._partial[speech.message.id]
-            self._stopped.discard(thread_id)
+            del self._partial[speech.message.id]
         await self.finish(speech.message, reply)
         return reply.state != "failed"
 
-    async def _outcome(self, speech: _Speech, stream: asyncio.Task[None]) -> Answer:
+    async def _finish_unspoken(self, message_id: str) -> None:
+        """Say of an answer that it was stopped before its turn had come."""
+        async with self._world.store.reading() as session:
+            message = await session.get(Message, message_id)
+            thread = await session.get(Thread, message.thread_id) if message else None
+        reply = BODIES.validate_python(message.body) if message else None
+        if message is not None and thread is not None and isinstance(reply, Answer):
+            note = texts(thread.language)("chat.stopped")
+            await self.finish(message, replace(reply, state="stopped", note=note, choices=()))
+
+    async def _outcome(self, speech: _Speech) -> Answer:
         """The answer as it ended. Raises CancelledError where it was not a person who stopped it."""
         text = texts(speech.talk.language)
         try:
-            await stream
+            await self._stream(speech)
         except asyncio.CancelledError:
-            if speech.message.thread_id not in self._stopped:
+            if not self.under_way.is_stopped(speech.message.id):
                 raise
             return _ended(speech, "stopped", text("chat.stopped"))
-        except NotReadyError as error:
-            return self._failed(speech, not_ready_sentence(text, error))
-        except ServingError as error:
+        except FAILURES as error:
             log.info("answer.failed", message=speech.message.id, error=str(error))
-            return self._failed(speech, error_sentence(text, error))
-        except TokenizerError as error:
-            return self._failed(speech, text(f"tokenizer_error.{error.code}", **error.params))
-        except ArtifactError as error:
-            return self._failed(speech, text(f"artifact_error.{error.code}", detail=str(error)))
+            return self._failed(speech, failure_sentence(text, error))
         except Exception:
             log.exception("answer.bug", message=speech.message.id)
             return self._failed(speech, text("error.bug"))
+        finally:
+            self.under_way.end(speech.message.id)
         if not speech.text.strip():
             return _ended(speech, "complete", text("chat.empty"))
         return _ended(speech, "complete", text("chat.cut") if speech.finish_reason == "length" else "")

@@ -12,7 +12,7 @@ from bot.side_by_side import ask_both
 from bot.talks import conversation_key, last_question
 from bot.texts import Texts
 from serving.sampling import DEFAULT_SAMPLING, SAMPLING, InvalidSampling, SamplingValue, parse_sampling
-from storage.models import Model, Service
+from storage.models import Model, Service, new_id
 from storage.states import MessageState, ServiceState, Wish
 
 _PAIR = re.compile(r"([A-Za-z_]+)\s*[=＝:：]\s*([^\s,，;；]+)")
@@ -36,16 +36,18 @@ async def speak(context: Context, question: str | None = None) -> None:
     conversation = conversation_key(service.id, speaker)
     said.conversation = conversation
     base, author = await _authors(context, service)
+    # Its button stops this answer, and not one that is spoken while it waits for its turn.
+    message_id = new_id()
     answer = Answer(
         author=base if speaker == "base" else author,
         speaker="base" if speaker == "base" else "tuned",
         markdown="",
         state="streaming",
-        choices=(Choice(say="/stop answer", label=context.texts("chat.choice.stop")),),
+        choices=(Choice(say=f"/stop answer {message_id}", label=context.texts("chat.choice.stop")),),
         key=f"answer:{said.id}",
     )
-    message = await context.reply(answer, conversation=conversation, state=MessageState.STREAMING)
-    thread_id, message_id = context.thread.id, message.id
+    await context.reply(answer, conversation=conversation, state=MessageState.STREAMING, message_id=message_id)
+    thread_id = context.thread.id
     context.is_talk = True
     context.afterwards.append(lambda: context.speaking.speak(thread_id, message_id))
 

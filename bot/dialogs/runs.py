@@ -121,10 +121,14 @@ def _read_log(world: World, attempt: AttemptId, lines: int, node: int) -> str:
 
 
 async def stop(context: Context, request: Request) -> None:
-    """``/stop [RUN]``: save and stop; ``/stop answer``, or an answer that streams here: stop that."""
+    """``/stop [RUN]``: save and stop; ``/stop answer``, or answers that are under way here: stop those.
+
+    The button of an answer names it: ``/stop answer ID``.
+    """
     name = request.arguments.strip()
-    if name.lower() in WORDS_FOR_ANSWER or not name:
-        if context.speaking.stop(context.thread.id):
+    word, _, message_id = name.partition(" ")
+    if word.lower() in WORDS_FOR_ANSWER or not name:
+        if context.speaking.under_way.stop(context.thread.id, message_id.strip()):
             return
         if name:
             await context.reply(Notice(text=context.texts("stop.no_answer")))

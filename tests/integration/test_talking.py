@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.replies import Comparison, Log
-from bot.speaking import SECONDS_BETWEEN_SHOWINGS
+from bot.replies import Comparison, Log, Reply
+from bot.speaking import SECONDS_BETWEEN_SHOWINGS, Speaking
 from storage.models import Host, Message, Model, Thread
 from storage.states import MessageState
 from tests.living import Living, living, make_due, until
@@ -110,6 +110,65 @@ async def test_a_stopped_answer_is_kept_and_the_server_stops(life: Living) -> No
     assert life.notices()[-1] == "No answer is under way here."
 
 
+async def two_under_way(life: Living) -> list[asyncio.Task[list[Reply]]]:
+    """An answer that is spoken, and one that waits for its turn."""
+    host = life.servers.hosts[(await life.row(Host)).id]
+    host.answer, host.is_held, host.let_go = lambda *_: "one two three", True, 1
+    first = asyncio.create_task(life.house.say("First"))
+    await until(lambda: words_shown(life) > 0)
+    second = asyncio.create_task(life.house.say("Second"))
+    await until(lambda: len(life.answers()) == 2)
+    return [first, second]
+
+
+async def test_the_button_of_an_answer_stops_that_one(life: Living) -> None:
+    saying = await two_under_way(life)
+    [stop] = life.answers()[1].choices
+    await life.house.say(stop.say)
+    await until(lambda: life.answers()[1].state == "stopped")
+    assert (life.answers()[1].note, life.answers()[1].choices) == ("Stopped.", ())
+    assert life.answers()[0].state == "streaming"
+    life.servers.hosts[(await life.row(Host)).id].is_held = False
+    await asyncio.gather(*saying)
+    assert [(answer.state, answer.markdown) for answer in life.answers()] == [
+        ("complete", "one two three"),
+        ("stopped", ""),
+    ]
+    await life.house.say(stop.say)
+    assert life.notices()[-1] == "No answer is under way here."
+    await life.house.say("Third")
+    assert [message["content"] for message in await asked(life)] == ["First", "one two three", "Third"]
+
+
+async def test_to_stop_without_saying_what_stops_all_that_is_said_in_the_thread(life: Living) -> None:
+    saying = await two_under_way(life)
+    await life.house.say("/stop answer")
+    await asyncio.gather(*saying)
+    assert [(answer.state, answer.markdown) for answer in life.answers()] == [("stopped", "one"), ("stopped", "")]
+    assert not await life.is_busy()
+
+
+async def test_an_answer_is_stopped_before_its_first_look_at_the_database(
+    life: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = life.servers.hosts[(await life.row(Host)).id]
+    before = len(host.requests)
+    begin, may_begin = Speaking._begin, asyncio.Event()
+
+    async def begin_late(speaking: Speaking, message_id: str) -> object:
+        await may_begin.wait()
+        return await begin(speaking, message_id)
+
+    monkeypatch.setattr(Speaking, "_begin", begin_late)
+    saying = asyncio.create_task(life.house.say("Tell me everything"))
+    await until(lambda: life.answers() != [])
+    await life.house.say(life.answers()[-1].choices[0].say)
+    may_begin.set()
+    await saying
+    assert life.answers()[-1].state == "stopped"
+    assert len(host.requests) == before
+
+
 async def test_stopping_says_nothing_of_other_threads(life: Living) -> None:
     await life.house.say("/chat", thread="thread-2")
     await life.house.say("/stop answer", thread="thread-2")
@@ -193,9 +252,10 @@ async def test_partial_text_is_saved_every_second(life: Living) -> None:
     async with asyncio.timeout(60):
         while True:
             await asyncio.sleep(0.1)
-            message = [row for row in await life.rows(Message) if row.body["kind"] == "answer"][-1]
-            if message.body["markdown"]:
+            kept = [row for row in await life.rows(Message) if row.body["kind"] == "answer"]
+            if kept and kept[-1].body["markdown"]:
                 break
+    message = kept[-1]
     assert message.state is MessageState.STREAMING
     assert not speaking.done()
     host.is_held = False
