@@ -68,7 +68,9 @@ class TerminalFace:
         return message_id
 
     async def grow(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
-        """Print what has grown."""
+        """Print what has grown; a comparison is printed when it is whole."""
+        if isinstance(reply, Comparison):
+            return
         await self.show(thread, reply, message_id=message_id, shown_as=shown_as)
 
     def print(self, *lines: Line) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from bot.replies import Comparison, Log, Reply
+from bot.routing import Waiting
 from bot.speaking import SECONDS_BETWEEN_SHOWINGS, Speaking
-from storage.models import Host, Message, Model, Thread
+from storage.artifact_errors import StoreUnavailable
+from storage.models import Host, Message, Model, Service, Thread
 from storage.states import MessageState
 from tests.living import Living, living, make_due, until
 
@@ -274,6 +276,83 @@ async def test_compare_asks_both(life: Living) -> None:
     await life.house.say("/compare And yours?")
     assert life.shown(Comparison)[-1].rows[0].question == "And yours?"
     assert not await life.is_busy()
+
+
+def comparison(life: Living) -> Comparison | None:
+    """The last one."""
+    shown = life.shown(Comparison)
+    return shown[-1] if shown else None
+
+
+def note_of(life: Living) -> str:
+    found = comparison(life)
+    return found.note if found else ""
+
+
+async def test_a_comparison_is_stopped(life: Living) -> None:
+    host = life.servers.hosts[(await life.row(Host)).id]
+    host.is_held = True
+    saying = asyncio.create_task(life.house.say("/compare Who are you?"))
+    await until(lambda: host.running == 2)
+    await life.house.say("/stop answer")
+    await saying
+    assert note_of(life) == "Stopped."
+    await until(lambda: host.running == 0)
+    assert not await life.is_busy()
+    host.is_held = False
+
+
+async def test_a_comparison_asks_once_more_where_the_server_fails(life: Living) -> None:
+    host = life.servers.hosts[(await life.row(Host)).id]
+    before, host.breaks_after = len(host.requests), 0
+    saying = asyncio.create_task(life.house.say("/compare Who are you?"))
+    await until(lambda: len(host.requests) == before + 2 and host.running == 0)
+    host.breaks_after = None
+    await saying
+    found = comparison(life)
+    assert found is not None
+    assert [found.rows[0].base, found.rows[0].tuned.split()[1]] == ["tiny-instruct heard: Who are you?", "heard:"]
+    assert found.note == ""
+
+
+async def test_a_comparison_says_in_a_sentence_why_there_is_none(life: Living, monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble: list[Exception] = [StoreUnavailable("the bucket is away"), RuntimeError("a bug")]
+
+    async def fail(*_: object, **__: object) -> None:
+        raise trouble[0]
+
+    monkeypatch.setattr(Speaking, "request", fail)
+    for words in ("the bucket is away", "Something went wrong"):
+        await life.house.say("/compare Who are you?")
+        found = comparison(life)
+        assert found is not None
+        assert words in found.rows[0].base
+        assert words in found.rows[0].tuned
+        assert found.note == ""
+        assert not await life.is_busy()
+        trouble.pop(0)
+
+
+async def test_a_comparison_tells_its_place_in_the_queue(life: Living) -> None:
+    routes, service, leave = life.house.application.routes, await life.row(Service), asyncio.Event()
+
+    async def be_patient(_: Waiting) -> None:
+        pass
+
+    async def hold() -> None:
+        async with routes.lease(service.id, asks_base=False, sticky="another", waiting=be_patient):
+            await leave.wait()
+
+    holding = [asyncio.create_task(hold()) for _ in range(8)]
+    await until(lambda: life.house.application.world.meters.of(service.id).running == 8)
+    saying = asyncio.create_task(life.house.say("/compare Who are you?"))
+    await until(lambda: note_of(life) == "The model is busy. You are next.")
+    leave.set()
+    await asyncio.gather(*holding, saying)
+    found = comparison(life)
+    assert found is not None
+    assert found.rows[0].tuned.endswith("heard: Who are you?")
+    assert found.note == ""
 
 
 async def test_system_prompt_and_sampling(life: Living) -> None:

@@ -131,3 +131,15 @@ async def test_each_pair_of_answers_is_printed_once() -> None:
     assert await screen.show(replace(asked, rows=(who, why), note="Stopped")) == (
         "Why?\n  base: \n  nova: Because.\nStopped"
     )
+
+
+async def test_a_comparison_is_printed_when_it_is_whole() -> None:
+    screen = Screen(is_live=False)
+    row = ComparisonRow(question="Who?", base="", tuned="")
+    asked = Comparison(intro="The same", base_label="base", tuned_label="nova", rows=(row,), note="Both are answering")
+    assert await screen.show(asked) == "The same\nBoth are answering"
+
+    half = replace(asked, rows=(replace(row, base="A model."),), note="You are next")
+    await screen.face.grow(THREAD, half, message_id="m1", shown_as="m1")
+    whole = replace(asked, rows=(replace(row, base="A model.", tuned="Nova."),), note="")
+    assert await screen.show(whole) == "Who?\n  base: A model.\n  nova: Nova."
