@@ -83,6 +83,7 @@ class Application:
     settings: Settings
     world: World
     assistant: Assistant
+    speaking: Speaking
     delivery: Delivery
     loops: Loops
     turn: Turn
@@ -106,9 +107,13 @@ class Application:
             yield
         finally:
             try:
-                await end(tasks)
+                # While model servers are there: that those of this machine end with the loops is no failure of theirs.
+                await self.speaking.under_way.close()
             finally:
-                await self.delivery.close()
+                try:
+                    await end(tasks)
+                finally:
+                    await self.delivery.close()
 
     async def _reconcile(self) -> None:
         try:
@@ -231,6 +236,7 @@ async def assemble(
             settings=settings,
             world=world,
             assistant=Assistant(world, delivery, speaking, HANDLERS),
+            speaking=speaking,
             delivery=delivery,
             loops=Loops(world, delivery, speaking, woken=woken),
             turn=loops_turn(settings, store),

@@ -171,6 +171,20 @@ async def test_an_answer_is_stopped_before_its_first_look_at_the_database(
     assert len(host.requests) == before
 
 
+async def test_the_end_of_the_server_interrupts_an_answer_that_grows(life: Living) -> None:
+    host = life.servers.hosts[(await life.row(Host)).id]
+    host.answer, host.is_held, host.let_go = lambda *_: "one two three", True, 1
+    async with life.house.application.running():
+        saying = asyncio.create_task(life.house.say("Count"))
+        await until(lambda: words_shown(life) > 0)
+    assert life.servers.hosts == {}
+    with pytest.raises(asyncio.CancelledError):
+        await saying
+    [message] = [row for row in await life.rows(Message) if row.body["kind"] == "answer"]
+    assert (message.body["state"], message.body["markdown"]) == ("interrupted", "one")
+    assert message.body["choices"][0]["say"] == "Count"
+
+
 async def test_stopping_says_nothing_of_other_threads(life: Living) -> None:
     await life.house.say("/chat", thread="thread-2")
     await life.house.say("/stop answer", thread="thread-2")
