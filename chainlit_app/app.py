@@ -52,7 +52,7 @@ class WebApp:
     def __init__(self, application: Application, face: WebFace) -> None:
         self._application = application
         self._face = face
-        self._data_layer = DataLayer(application.world.store)
+        self._data_layer = DataLayer(application.world.store, application.speaking.under_way)
         self._tasks: set[asyncio.Task[None]] = set()
         self._orders: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """A thread's key -> the lock of what is said there."""

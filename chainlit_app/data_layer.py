@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.replies import BODIES
+from bot.stoppable import Stoppable
 from chainlit_app.render import Drawing, draw
 from storage import models
 from storage.models import Message, Thread
@@ -25,8 +26,9 @@ FACE = "web"
 class DataLayer(BaseDataLayer):
     """Reads and changes threads in the store; Chainlit's own writing of messages is not needed and does nothing."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, under_way: Stoppable) -> None:
         self._store = store
+        self._under_way = under_way
 
     async def get_user(self, identifier: str) -> PersistedUser | None:
         """The person of that name."""
@@ -109,8 +111,11 @@ class DataLayer(BaseDataLayer):
                 thread.title = name.strip()[:200]
 
     async def delete_thread(self, thread_id: str) -> None:
-        """Forget a thread and what was said in it; its runs and services go on."""
+        """Forget a thread and what was said in it, and stop who still speaks there; its runs and services go on."""
         async with self._store.transaction() as session:
+            thread = await find_thread(session, face=FACE, key=thread_id)
+            if thread is not None:
+                self._under_way.stop(thread.id)
             await session.execute(delete(Thread).where(*_is(thread_id)))
 
     async def create_step(self, step_dict: StepDict) -> None:
