@@ -103,13 +103,12 @@ class ArtifactFiles:
     def upload(self, source: Path, folder: str, *, last: str = MANIFEST) -> None:
         """Copy all files of ``source`` to ``folder``, the one named ``last`` after all others.
 
-        Repeated after it broke off, it goes on: files that are there with their size are not copied again.
+        Nothing that is there already is taken for the same: what two trainings save has the same names and sizes. Until
+        all of it is there, ``folder`` has no file ``last``.
         """
-        found = self.sizes(folder)
+        self.delete(f"{folder}/{last}")
         for path in in_order(source, last):
-            key = f"{folder}/{path.relative_to(source).as_posix()}"
-            if found.get(key) != path.stat().st_size or path.name == last:
-                self.put_file(path, key)
+            self.put_file(path, f"{folder}/{path.relative_to(source).as_posix()}")
 
     @translated()
     def keep_folder(self, source: Path, folder: str) -> None:

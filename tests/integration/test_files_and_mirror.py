@@ -17,7 +17,7 @@ from training.layout import run_folder, write_whole
 from training.runs import Attempt, AttemptId
 from training.spec import TrainingSpec
 from training.trainer import request
-from training.trainer.checkpoints import find_complete, mark_complete
+from training.trainer.checkpoints import COMPLETE, find_complete, mark_complete
 from training.trainer.exits import Exit
 from training.trainer.mirror import Mirror
 from training.trainer.outcomes import Outcome, parse_exit, write_exit
@@ -90,6 +90,32 @@ def test_an_upload_that_breaks_off_is_never_taken_for_whole(files: ArtifactFiles
     with pytest.raises(Incomplete, match="models/m/b"):
         files.download("models/m", tmp_path / "other")
     assert not (tmp_path / "other" / MANIFEST).exists()
+
+
+def test_nothing_of_an_upload_that_broke_off_is_taken_for_another_ones(files: ArtifactFiles, tmp_path: Path) -> None:
+    first, second = folder_with(tmp_path / "1", a="one", b="two"), folder_with(tmp_path / "2", a="ONE", b="TWO")
+    write_manifest(second)
+    files.put_file(first / "a", "models/m/a")
+    files.upload(second, "models/m")
+    files.download("models/m", tmp_path / "copy")
+    assert (tmp_path / "copy" / "a").read_text() == "ONE"
+
+    # A checkpoint names sizes alone: what stands in a whole one's place is not whole before all of it has come.
+    for folder in (first, second):
+        mark_complete(folder, {})
+    files.upload(first, "checkpoint", last=COMPLETE)
+    with pytest.raises(StoreUnavailable):
+        BreaksOff(files.root).upload(second, "checkpoint", last=COMPLETE)
+    assert not files.exists(f"checkpoint/{COMPLETE}")
+
+
+class BreaksOff(ArtifactFiles):
+    """The way to it breaks off before the file ``b``."""
+
+    def put_file(self, path: Path, key: str) -> None:
+        if path.name == "b":
+            raise StoreUnavailable("the way is broken")
+        super().put_file(path, key)
 
 
 def test_a_folder_is_kept_with_a_manifest_of_its_own(files: ArtifactFiles, tmp_path: Path) -> None:
