@@ -20,7 +20,7 @@ from training.trainer import request
 from training.trainer.checkpoints import COMPLETE, find_complete, mark_complete
 from training.trainer.exits import Exit
 from training.trainer.mirror import Mirror
-from training.trainer.outcomes import Outcome, parse_exit, write_exit
+from training.trainer.outcomes import Outcome, parse_exit, read_exit, write_exit
 
 ATTEMPT = Attempt(
     id=AttemptId("run", 1),
@@ -242,8 +242,11 @@ def test_a_stop_is_seen_and_an_end_is_found_again(submitted: ArtifactFiles, tmp_
     submitted.write("runs/run/attempt-1/stop", b"")
     assert mirror.is_stop_wanted()
     submitted.write("runs/run/attempt-1/exit-1.json", orjson.dumps({"exit": 15, "detail": None}))
+    submitted.write("runs/run/attempt-1/exit.json", orjson.dumps({"exit": 0, "detail": None}))
     mirror_at(submitted, tmp_path / "anew", node=1).fetch()
-    assert (tmp_path / "anew" / "runs/run/attempt-1/exit-1.json").exists()
+    anew = run_folder(tmp_path / "anew", "run").attempt(1)
+    assert read_exit(anew, node=1) == Outcome(exit=Exit.STOPPED)
+    assert read_exit(anew) == Outcome(exit=Exit.SUCCEEDED), "what the first machine said is known to the others"
 
 
 def test_a_bucket_that_is_away_for_a_while_loses_nothing(

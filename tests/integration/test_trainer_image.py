@@ -13,7 +13,7 @@ from tests.unit.test_images import IMAGES, locked, read_dockerfile
 
 MODULES = (
     "serving.puller",
-    "training.trainer.pod",
+    "training.trainer.share",
     "training.trainer.main",
     "training.trainer.sft",
     "training.trainer.bundled",

@@ -91,7 +91,8 @@ def rank(number: int, exit_: Exit | None, at: float = 0, detail: str | None = No
             Outcome(exit=Exit.LOST_PEER, detail="process 1 ended without a word"),
         ),
         ([], 1, 0, Outcome(exit=Exit.BUG, detail="ModuleNotFoundError: No module named 'torch'")),
-        ([rank(0, Exit.SUCCEEDED)], 1, 0, Outcome(exit=Exit.BUG, detail="torchrun ended with code 1")),
+        # A SIGTERM that comes while torchrun waits for the other machines ends torchrun alone.
+        ([rank(0, Exit.SUCCEEDED)], 1, 0, Outcome(exit=Exit.SUCCEEDED)),
     ],
 )
 def test_the_gang_ends_as_its_first_failure_says(

@@ -69,10 +69,10 @@ class Gang:
         own = range(self.place.node * ranks, (self.place.node + 1) * ranks)
         for rank in own:
             folder.rank(rank).unlink(missing_ok=True)
-        while not is_known(self.place.master):
-            if self._is_ended:
-                return _excused(Outcome(exit=Exit.LOST_PEER), stop=folder.stop.exists())
+        while not self._is_ended and not is_known(self.place.master):
             time.sleep(1)
+        if self._is_ended:
+            return _excused(Outcome(exit=Exit.LOST_PEER), stop=folder.stop.exists())
         oom_kills = count_oom_kills()
         log = folder.log_of(self.place.node)
         code = self._run_torchrun(environment, log, ranks)
@@ -89,11 +89,12 @@ class Gang:
         self._is_ended = True
         if self._torchrun is None:
             return
-        with suppress(psutil.Error):
-            children = psutil.Process(self._torchrun.pid).children(recursive=True)
-            ranks = [child for child in children if RANK_MODULE in child.cmdline()]
-            for process in ranks or [psutil.Process(self._torchrun.pid)]:
-                process.send_signal(signal.SIGTERM)
+        with suppress(psutil.NoSuchProcess):
+            torchrun = psutil.Process(self._torchrun.pid)
+            ranks = [child for child in torchrun.children(recursive=True) if _is_rank(child)]
+            for process in ranks or [torchrun]:
+                with suppress(psutil.Error):
+                    process.send_signal(signal.SIGTERM)
 
     def _run_torchrun(self, environment: Mapping[str, str], log: Path, ranks: int) -> int:
         command = torchrun_command(Path(sys.executable), self.root, self.attempt, ranks=ranks, place=self.place)
@@ -181,6 +182,13 @@ def last_line(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     return next((line.strip() for line in reversed(lines) if line.strip()), None)
+
+
+def _is_rank(process: psutil.Process) -> bool:
+    try:
+        return RANK_MODULE in process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return False
 
 
 def _excused(outcome: Outcome, *, stop: bool) -> Outcome:

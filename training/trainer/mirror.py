@@ -50,7 +50,7 @@ class Mirror:
             key = attempt.base_model.removeprefix(request.ARTIFACT)
             self._files.download(key, self._root / key)
         self._fetch_checkpoint(attempt)
-        for path in (*self._own_files(), self._folder.exit_of(self._node)):
+        for path in (*self._own_files(), self._folder.exit_of(self._node), self._folder.exit):
             if self._files.exists(self._key(path)):
                 self._get(path)
 

@@ -49,8 +49,9 @@ def read_ranks(folder: AttemptFolder) -> tuple[RankOutcome, ...]:
 def judge(ranks: Iterable[RankOutcome], *, torchrun_code: int, oom_kills: int, last_line: str | None) -> Outcome:
     """What the gang's end was: the first failure that a rank named itself, else a rank that was lost.
 
-    ``oom_kills``: how many processes the kernel killed for want of memory meanwhile. ``last_line``: of the log, said
-    where not even one rank began.
+    Where all ranks say that they have succeeded, the gang has: torchrun only waits for the other machines then, and
+    may be ended while it does. ``oom_kills``: how many processes the kernel killed for want of memory meanwhile.
+    ``last_line``: of the log, said where not even one rank began.
     """
     ranks = tuple(ranks)
     named = sorted((rank for rank in ranks if rank.exit is not None), key=lambda rank: rank.at)
@@ -70,8 +71,6 @@ def judge(ranks: Iterable[RankOutcome], *, torchrun_code: int, oom_kills: int, l
     for ended in (Exit.STOPPED, Exit.INTERRUPTED):
         if any(rank.exit is ended for rank in named):
             return Outcome(exit=ended)
-    if torchrun_code != 0:
-        return Outcome(exit=Exit.BUG, detail=f"torchrun ended with code {torchrun_code}")
     return Outcome(exit=Exit.SUCCEEDED)
 
 

@@ -8,85 +8,27 @@ SIGTERM means that the cluster wants the place back: the ranks save a checkpoint
 a person asked for a stop, the model is saved instead.
 """
 
-import argparse
-import os
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 from types import FrameType
-
-from storage.artifact_errors import ArtifactError, StoreUnavailable
-from storage.files import ArtifactFiles
-from training.layout import AttemptFolder, attempt_folder
-from training.runs import AttemptId
-from training.trainer.exits import Exit, describe
-from training.trainer.gang import Gang, Place
-from training.trainer.launch import run_gang
-from training.trainer.mirror import Mirror
-from training.trainer.outcomes import read_exit, write_exit
 
 MODULE = "training.trainer.pod"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run this machine's share; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=MODULE, description="Run one machine's share of an attempt.")
-    parser.add_argument("root", type=Path)
-    parser.add_argument("run_id")
-    parser.add_argument("number", type=int)
-    parser.add_argument("--nodes", type=int, default=1)
-    parser.add_argument("--node", type=int, default=0)
-    parser.add_argument("--master", default="127.0.0.1")
-    parser.add_argument("--bucket")
-    options = parser.parse_args(arguments)
-    attempt = AttemptId(options.run_id, options.number)
-    place = Place(node=options.node, nodes=options.nodes, master=options.master, is_interruptible=True)
-    os.umask(0o007)  # what a pod writes on a shared volume, the server's group may change
-    try:
-        mirror = None
-        if options.bucket:
-            mirror = Mirror(ArtifactFiles(options.bucket), options.root, attempt, node=place.node)
-        return _run(options.root, attempt, place, mirror)
-    except (ArtifactError, OSError) as error:
-        # Where the bucket cannot be reached nobody can be told but the cluster.
-        exit_, detail = Exit.LOST_PEER if isinstance(error, StoreUnavailable) else Exit.BUG, describe(error)
-        print(f"{exit_.name}: {detail}", flush=True)  # noqa: T201  a pod's output is its log
-        return int(exit_)
+    heard: list[int] = []
 
-
-def _run(root: Path, attempt: AttemptId, place: Place, mirror: Mirror | None) -> int:
-    folder = attempt_folder(root, attempt)
-    gang = Gang(root=root, attempt=attempt, cache=Path(tempfile.mkdtemp(prefix="cache-")), place=place)
-    _listen(gang, folder, mirror)
-    if mirror is not None:
-        mirror.fetch()
-    ended = read_exit(folder, node=place.node)
-    if ended is not None and ended.exit is not Exit.INTERRUPTED:
-        return int(ended.exit)
-    folder.exit_of(place.node).unlink(missing_ok=True)
-    if mirror is not None:
-        mirror.begin()
-    outcome = run_gang(gang)
-    write_exit(folder, outcome, node=place.node)
-    if mirror is not None:
-        mirror.finish()
-    return int(outcome.exit)
-
-
-def _listen(gang: Gang, folder: AttemptFolder, mirror: Mirror | None) -> None:
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        # Where the bucket does not answer, a checkpoint is saved and nothing lost: the next attempt sees the wish.
-        with suppress(ArtifactError):
-            if mirror is not None and mirror.is_stop_wanted():
-                folder.path.mkdir(parents=True, exist_ok=True)
-                folder.stop.touch()
-        gang.end()
+    def hear(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+        signal.signal(number, hear)
+    # Imported here: it takes a while, and the kernel drops what is sent to a process 1 that does not listen yet.
+    from training.trainer.share import run_share
+
+    return run_share(heard, arguments)
 
 
 if __name__ == "__main__":
