@@ -10,9 +10,16 @@ from training.progress import ProgressFile, join, read_added
 from training.runs import Attempt, AttemptId, AttemptProgress, Point
 from training.spec import TrainingSpec
 from training.trainer import request
-from training.trainer.checkpoints import check_identity, find_complete, identity, mark_complete, remove_incomplete
+from training.trainer.checkpoints import (
+    check_identity,
+    find_complete,
+    identity,
+    mark_complete,
+    remove_incomplete,
+    require_the_same,
+)
 from training.trainer.data import data_file, split
-from training.trainer.exits import BadConfiguration, BadData
+from training.trainer.exits import BadConfiguration, BadData, Exit, LostPeer, classify
 from training.trainer.gang import Place, outward_interface, rank_environment, torchrun_command
 from training.trainer.launch import launch_command
 from training.trainer.progress import ProgressWriter
@@ -197,6 +204,14 @@ def test_another_plan_cannot_go_on_from_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration, match=r"changed: batch_size 4 -> 8, fills$"):
         check_identity(path, longer)
     assert "epochs" not in identity(ATTEMPT)
+
+
+def test_ranks_that_would_go_on_from_different_checkpoints_begin_anew_together() -> None:
+    require_the_same(["runs/r/checkpoints/checkpoint-5"] * 3)
+    require_the_same([None, None])
+    with pytest.raises(LostPeer, match="different checkpoints: runs/r/checkpoints/checkpoint-5, the base"):
+        require_the_same([None, "runs/r/checkpoints/checkpoint-5", None])
+    assert classify(LostPeer("x"))[0] is Exit.LOST_PEER
 
 
 def conversations(count: int) -> list[Conversation]:

@@ -6,7 +6,7 @@ was killed while it saved.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import orjson
 
 from training.layout import write_whole
 from training.runs import Attempt
-from training.trainer.exits import BadConfiguration
+from training.trainer.exits import BadConfiguration, LostPeer
 
 COMPLETE = "complete.json"
 _MAY_CHANGE = frozenset({"epochs", "logging_steps", "save_steps", "cpu", "memory_gib"})
@@ -56,6 +56,17 @@ def check_identity(checkpoint: Path, what: Identity) -> None:
     if changed:
         named = ", ".join(_change(name, before.get(name), now.get(name)) for name in changed)
         raise BadConfiguration(f"the checkpoint cannot be gone on from, the plan has changed: {named}")
+
+
+def require_the_same(chosen: Sequence[str | None]) -> None:
+    """Raise LostPeer where the ranks would go on from different checkpoints: their steps and states would not agree.
+
+    ``chosen``: what each rank goes on from, by rank. Machines with disks of their own may have fetched at two moments,
+    between which a checkpoint came.
+    """
+    if len(set(chosen)) > 1:
+        named = ", ".join(sorted({name or "the base model" for name in chosen}))
+        raise LostPeer(f"the machines would go on from different checkpoints: {named}")
 
 
 def _change(name: str, before: object, now: object) -> str:

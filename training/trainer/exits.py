@@ -6,6 +6,7 @@
     ├── BadData           the data cannot be trained on
     ├── BadConfiguration  the plan cannot be carried out
     ├── Diverged          the loss is infinite or not a number
+    ├── LostPeer          the gang cannot go on together
     ├── Stopped           somebody asked for it
     └── Interrupted       the cluster wants the place back
 """
@@ -65,6 +66,12 @@ class Diverged(Ended):
     """The loss became infinite or not a number."""
 
     exit = Exit.DIVERGED
+
+
+class LostPeer(Ended):
+    """The gang cannot go on together: the next attempt begins anew with all of it."""
+
+    exit = Exit.LOST_PEER
 
 
 class Stopped(Ended):

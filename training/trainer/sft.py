@@ -18,7 +18,7 @@ from training.runs import Attempt
 from training.spec import TrainingSpec
 from training.tokens import Encoded
 from training.trainer.callbacks import HeedStop, MarkComplete, TellProgress
-from training.trainer.checkpoints import check_identity, find_complete, identity, remove_incomplete
+from training.trainer.checkpoints import check_identity, find_complete, identity, remove_incomplete, require_the_same
 from training.trainer.data import Examples, prepare
 from training.trainer.exits import BadConfiguration, Interrupted, Stopped
 from training.trainer.head import score_only_what_is_learned
@@ -70,11 +70,11 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
     trainer.remove_callback(PrinterCallback)
 
     checkpoint = _find_checkpoint(root, attempt)
+    # Every rank has chosen its checkpoint before one is deleted.
+    require_the_same(_of_all_ranks(None if checkpoint is None else checkpoint.relative_to(root).as_posix()))
     if checkpoint is not None:
         check_identity(checkpoint, what)
         _log.info("training: goes on from %s", checkpoint.name)
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()  # every rank has chosen its checkpoint before one is deleted
     if is_first:
         remove_incomplete(folder.checkpoints)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -143,6 +143,14 @@ def _find_checkpoint(root: Path, attempt: Attempt) -> Path | None:
     if own is not None or attempt.resumes_from is None:
         return own
     return find_complete(run_folder(root, attempt.resumes_from).checkpoints)
+
+
+def _of_all_ranks(word: str | None) -> list[str | None]:
+    if not torch.distributed.is_initialized():
+        return [word]
+    words: list[str | None] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(words, word)
+    return words
 
 
 def _as_dataset(examples: tuple[Encoded, ...]) -> Dataset:
