@@ -23,6 +23,7 @@ from training.layout import attempt_folder, run_folder
 from training.local import LocalRuns, find_launcher
 from training.runs import Attempt, AttemptId, AttemptStatus, NoCapacity, Reason
 from training.spec import TrainingSpec
+from training.trainer.exits import Exit
 from training.trainer.outcomes import read_ranks
 
 DEADLINE_S = 400
@@ -121,7 +122,7 @@ def test_a_killed_launcher_is_seen_and_the_next_attempt_goes_on_exactly(stage: L
     resumed = stage.wait(second.id, has_ended)
     assert resumed.state is RunState.SUCCEEDED, stage.log(second.id)
     assert any("goes on from checkpoint-" in line for line in stage.backend.logs(second.id, last_lines=10**6))
-    assert not checkpoints.exists()
+    wait_until(lambda: not checkpoints.exists())  # the last that its launcher does
 
     reference = stage.make("reference", **plan)
     stage.backend.submit(reference)
@@ -134,6 +135,30 @@ def test_a_killed_launcher_is_seen_and_the_next_attempt_goes_on_exactly(stage: L
     ]
     losses = [point.training_loss or 0 for point in uninterrupted.progress.points]
     assert losses[-1] < losses[0]
+
+
+def test_what_dies_between_the_model_and_its_word_goes_on_from_the_last_checkpoint(stage: LocalStage) -> None:
+    first = stage.make("finished", epochs=4, save_steps=5)
+    stage.backend.submit(first)
+    # Stopped, the launcher writes no end; what it started goes on.
+    launcher = stage.launcher(first.id)
+    wait_until(lambda: read_ranks(attempt_folder(stage.root, first.id)), seconds=DEADLINE_S)
+    launcher.suspend()
+    wait_until(lambda: has_saved(stage.root, first), seconds=DEADLINE_S)
+    launcher.kill()
+    assert stage.wait(first.id, has_ended).reason is Reason.KILLED
+
+    second = stage.make("finished", 2, epochs=4, save_steps=5)
+    stage.backend.submit(second)
+    status = stage.wait(second.id, has_ended)
+    assert (status.state, status.has_model) == (RunState.SUCCEEDED, True), stage.log(second.id)
+    assert f"goes on from checkpoint-{status.progress.steps}" in stage.log(second.id)
+    assert [point.step for point in status.progress.points] == list(range(1, status.progress.steps + 1))
+
+
+def has_saved(root: Path, attempt: Attempt) -> bool:
+    """Whether the only rank has said that it has succeeded."""
+    return [rank.exit for rank in read_ranks(attempt_folder(root, attempt.id))] == [Exit.SUCCEEDED]
 
 
 def test_a_killed_rank_ends_the_gang_and_another_run_resumes(stage: LocalStage) -> None:

@@ -104,8 +104,19 @@ def _run(root: Path, attempt: AttemptId, run: RunFolder, *, threads: int | None)
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     outcome = run_gang(gang)
-    write_exit(folder, outcome)
+    end(root, attempt, outcome)
     return int(outcome.exit)
+
+
+def end(root: Path, attempt: AttemptId, outcome: Outcome, *, node: int = 0) -> None:
+    """Write how the attempt ended on machine ``node``; once the model is made, no checkpoint is needed any more.
+
+    In this order: where this process dies before the end is written, the next attempt goes on from the last of them.
+    """
+    run = run_folder(root, attempt.run_id)
+    write_exit(run.attempt(attempt.number), outcome, node=node)
+    if node == 0 and outcome.exit is Exit.SUCCEEDED:
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
 def run_gang(gang: Gang) -> Outcome:

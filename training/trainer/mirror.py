@@ -72,7 +72,7 @@ class Mirror:
             self._files.upload(self._root / attempt.model, attempt.model)
         self._put(self._folder.exit_of(self._node))
         if self._node == 0 and not self._run.checkpoints.exists():
-            # The trainer removes its checkpoints when all is learned. A machine's exit code is the last it sends:
+            # They are removed when all is learned. A machine's exit code is the last it sends:
             # before that, the random states of its ranks may still be on their way.
             self._wait_for_others(attempt.spec.nodes)
             self._files.delete(self._key(self._run.checkpoints))

@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -86,8 +85,6 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
         _log.info("saved: %s", attempt.model)
     if heed_stop.heeded is Wish.STOP:
         raise Stopped("stopped; what was learned is saved")
-    if is_first:
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
 
 def training_config(spec: TrainingSpec, examples: Examples, checkpoints: Path, *, recomputes: bool) -> SFTConfig:

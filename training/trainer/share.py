@@ -15,9 +15,9 @@ from training.layout import AttemptFolder, attempt_folder
 from training.runs import AttemptId
 from training.trainer.exits import Exit, describe
 from training.trainer.gang import Gang, Place
-from training.trainer.launch import run_gang
+from training.trainer.launch import end, run_gang
 from training.trainer.mirror import Mirror
-from training.trainer.outcomes import read_exit, write_exit
+from training.trainer.outcomes import read_exit
 from training.trainer.pod import MODULE
 
 
@@ -64,7 +64,7 @@ def _run(root: Path, attempt: AttemptId, place: Place, mirror: Mirror | None, he
     if mirror is not None:
         mirror.begin()
     outcome = run_gang(gang)
-    write_exit(folder, outcome, node=place.node)
+    end(root, attempt, outcome, node=place.node)
     if mirror is not None:
         mirror.finish()
     return int(outcome.exit)
