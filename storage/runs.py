@@ -79,6 +79,12 @@ async def newest_attempt(session: AsyncSession, run_id: str) -> Attempt | None:
     return await session.scalar(query)
 
 
+async def attempts_of(session: AsyncSession, run_id: str) -> Sequence[Attempt]:
+    """The run's submissions, the last first."""
+    query = select(Attempt).where(Attempt.run_id == run_id).order_by(Attempt.number.desc())
+    return (await session.scalars(query)).all()
+
+
 async def begin_attempt(session: AsyncSession, run_id: str) -> Attempt:
     """The attempt to submit: the newest one as long as it has not ended, else the next."""
     newest = await newest_attempt(session, run_id)

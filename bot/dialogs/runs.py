@@ -1,6 +1,7 @@
 """Runs: listed, looked at, stopped, tried again."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,8 +16,8 @@ from bot.replies import Choice, Item, Listing, Log, Notice, Text
 from bot.texts import Texts
 from bot.world import World
 from storage.catalogue import model_of_run
-from storage.models import Model, Run
-from storage.runs import find_retry, find_run, newest_attempt, newest_run_of, recent_runs, retry_run
+from storage.models import Attempt, Model, Run
+from storage.runs import attempts_of, find_retry, find_run, newest_attempt, newest_run_of, recent_runs, retry_run
 from storage.states import RunState
 from storage.threads import open_user
 from training.runs import AttemptId, BackendUnavailable
@@ -89,24 +90,28 @@ async def logs(context: Context, request: Request) -> None:
     run = await find_meant(context, " ".join(words), "logs")
     if run is None:
         return
-    attempt = await newest_attempt(context.session, run.id)
-    if attempt is None:
+    attempts = await attempts_of(context.session, run.id)
+    if not attempts:
         await context.reply(Notice(text=context.texts("logs.none", name=run.name)))
         return
     machines = int(run.spec.get("nodes", 1)) if wants_all else 1
-    context.afterwards.append(partial(_show_logs, context, run, attempt.number, machines, _bounded(lines)))
+    context.afterwards.append(partial(_show_logs, context, run, attempts, machines, _bounded(lines)))
 
 
 def _bounded(lines: int) -> int:
     return max(1, min(lines, MOST_LOG_LINES))
 
 
-async def _show_logs(context: Context, run: Run, number: int, machines: int, lines: int) -> bool:
+async def _show_logs(context: Context, run: Run, attempts: Sequence[Attempt], machines: int, lines: int) -> bool:
     text = context.texts
     parts = [reason_text(text, run.reason, run.detail)] if run.reason else []
     try:
+        shown = await _last_with_log(context.world, attempts)
+        if shown is not attempts[0]:
+            parts.append(text("logs.attempt", number=shown.number))
+            parts += [reason_text(text, shown.reason, None)] if shown.reason else []
         for node in range(machines):
-            found = await asyncio.to_thread(_read_log, context.world, AttemptId(run.id, number), lines, node)
+            found = await asyncio.to_thread(_read_log, context.world, AttemptId(run.id, shown.number), lines, node)
             parts += [text("logs.machine", number=node + 1, all=machines)] if machines > 1 else []
             parts.append(found or text("logs.empty"))
     except BackendUnavailable as error:
@@ -114,6 +119,14 @@ async def _show_logs(context: Context, run: Run, number: int, machines: int, lin
     title = text("logs.title", name=run.name)
     await context.speaking.tell(context.thread.id, Log(title=title, text="\n\n".join(parts)))
     return True
+
+
+async def _last_with_log(world: World, attempts: Sequence[Attempt]) -> Attempt:
+    """After a loss the next attempt has printed nothing for a while, and what happened stands in the one before."""
+    for attempt in attempts:
+        if await asyncio.to_thread(_read_log, world, AttemptId(attempt.run_id, attempt.number), 1, 0):
+            return attempt
+    return attempts[0]
 
 
 def _read_log(world: World, attempt: AttemptId, lines: int, node: int) -> str:
