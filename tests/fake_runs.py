@@ -45,6 +45,10 @@ class FakeRuns:
         self.attempts: dict[AttemptId, FakeAttempt] = {}
         """Copied before it is gone through: the loops' threads add to it and take from it."""
         self.is_available = True
+        self.takes_releases = True
+        """Off: they raise BackendUnavailable, while all else goes on."""
+        self.loses_answers = False
+        """On: what is submitted is there, but whoever asked is not told so."""
         self.refuses: str | None = None
         """Why every attempt is refused."""
         self.preparing: set[str] = set()
@@ -68,6 +72,8 @@ class FakeRuns:
         if len(running) >= self._max_running:
             raise NoCapacity(f"{len(running)} of {self._max_running} running")
         self.attempts[attempt.id] = FakeAttempt(attempt=attempt, status=AttemptStatus(state=RunState.PENDING))
+        if self.loses_answers:
+            raise BackendUnavailable("the answer was lost")
 
     def observe(self) -> Mapping[AttemptId, AttemptStatus]:
         self._called("observe")
@@ -87,6 +93,8 @@ class FakeRuns:
 
     def release(self, attempt: AttemptId) -> None:
         self._called("release")
+        if not self.takes_releases:
+            raise BackendUnavailable("no releases, by the test")
 
     def delete(self, attempt: AttemptId) -> None:
         self._called("delete")

@@ -18,7 +18,7 @@ from bot.reconcile.live import recorded_progress, say_if_changed
 from bot.reconcile.room import needs_all_gpus
 from bot.texts import texts
 from bot.world import World
-from storage.artifact_errors import ArtifactError
+from storage.artifact_errors import ArtifactError, NoRoom
 from storage.files import ArtifactFiles
 from storage.models import Attempt, Model, Run, Thread
 from storage.runs import (
@@ -49,6 +49,8 @@ log = structlog.get_logger(__name__)
 SECONDS_BETWEEN_CARDS = 1.0
 PATIENCE = timedelta(seconds=5)
 """With a bucket that does not answer: the next pass is a second away."""
+SECONDS_OF_LATE_SUBMISSIONS = 120.0
+"""How long a submission whose answer was lost may still come into being, and be seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,40 +73,40 @@ class RunsLoop:
         self._seen: dict[AttemptId, _Seen] = {}
         self._tidied: set[AttemptId] = set()
         """Attempts that nothing more is to be done about."""
-        self._has_looked = False
-        """Whether this process has looked at what the one before it may have left."""
+        self._is_tidy = False
+        """Whether the last look found nothing that is still to be given back; before the first one nobody knows."""
+        self._looks_until = 0.0
+        """Of the monotonic clock: till then what was not taken for submitted may still turn up."""
 
     async def once(self) -> None:
         """Follow what is under way, then submit what waits."""
         async with self._world.store.reading() as session:
             runs = await unfinished_runs(session)
             attempts = {run.id: await newest_attempt(session, run.id) for run in runs}
-        if not runs and self._has_looked:
+        if not runs:
             self._seen.clear()
-            return
+            if self._is_tidy and time.monotonic() > self._looks_until:
+                return
         try:
             observed = await asyncio.to_thread(self._world.runs.observe)
         except BackendUnavailable:
             log.warning("runs.not_observed")
             return
         away = _Away(observed.away if isinstance(observed, Observed) else ())
-        try:
-            for run in runs:
-                await self._follow_unless_away(run, attempts[run.id], observed, away)
-            await self._release_ended(observed)
-            self._has_looked = True
-        except (BackendUnavailable, ArtifactError) as error:
-            # What could not be done is done in the next pass; nothing was recorded of it.
-            log.warning("runs.backend_unavailable", error=str(error))
-            return
+        for run in runs:
+            await self._follow_if_possible(run, attempts[run.id], observed, away)
+        self._is_tidy = await self._release_ended(observed) and not away
         await self._submit_queued(away)
 
-    async def _release_ended(self, observed: Mapping[AttemptId, AttemptStatus]) -> None:
-        """Have the backend give back what attempts hold whose end is on record, whatever they do by now; once each."""
+    async def _release_ended(self, observed: Mapping[AttemptId, AttemptStatus]) -> bool:
+        """Have the backend give back what attempts hold whose end is on record, whatever they do by now; once each.
+
+        False where one is left over for the next pass.
+        """
         self._tidied &= observed.keys()
         unsure = [each for each in observed if each not in self._tidied and not self._is_live(each)]
         if not unsure:
-            return
+            return True
         async with self._world.store.reading() as session:
             rows = {each: await session.get(Attempt, tuple(each)) for each in unsure}
         for attempt, row in rows.items():
@@ -116,11 +118,12 @@ class RunsLoop:
                 self._tidied.add(attempt)
             except BackendUnavailable as error:
                 log.warning("run.not_released", run=attempt.run_id, error=str(error))
+        return self._tidied.issuperset(each for each, row in rows.items() if row is None or row.state.is_final)
 
     def _is_live(self, attempt: AttemptId) -> bool:
         return attempt in self._seen and not self._seen[attempt].status.state.is_final
 
-    async def _follow_unless_away(
+    async def _follow_if_possible(
         self, run: Run, attempt: Attempt | None, observed: Mapping[AttemptId, AttemptStatus], away: "_Away"
     ) -> None:
         is_known = attempt is None or AttemptId(run.id, attempt.number) in observed
@@ -131,6 +134,11 @@ class RunsLoop:
         except BackendUnavailable as error:
             log.warning("run.place_away", run=run.id, place=run.place, error=str(error))
             away.add(run)
+        except ArtifactError as error:
+            # Nothing was recorded of its end: the next pass looks again.
+            log.warning("run.not_followed", run=run.id, error=str(error))
+            if isinstance(error, NoRoom):
+                await self._say_waiting(run.id, None, Waiting(code="no_room"))
 
     async def _follow(self, run: Run, attempt: Attempt | None, observed: Mapping[AttemptId, AttemptStatus]) -> None:
         number = attempt.number if attempt and not attempt.state.is_final else None
@@ -245,6 +253,7 @@ class RunsLoop:
             return True
         except BackendUnavailable as error:
             log.warning("run.not_submitted", run=run_id, error=str(error))
+            self._looks_until = time.monotonic() + SECONDS_OF_LATE_SUBMISSIONS
             return False
         log.info("run.submitted", run=run_id, attempt=attempt.id.number)
         await self._note_submitted(attempt.id)
@@ -317,6 +326,9 @@ class _Away:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names: set[str | None] = set(names)
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
 
     def has(self, run: Run) -> bool:
         """Whether nothing can be done for ``run`` now."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bot.replies import Comparison, DatasetCard, Review
 from storage.files import ArtifactFiles
-from storage.manifests import is_complete
+from storage.manifests import MANIFEST, is_complete, manifest_of
 from storage.models import Host, Model, Run, Service
 from storage.states import RunState, ServiceState
 from tests.conversing import write_rows
@@ -123,4 +123,26 @@ async def test_a_run_ends_when_the_bucket_is_back(rooted_bucket: ArtifactFiles, 
             s3.start()
         await life.loops.once()
         assert (await life.row(Run)).state is RunState.SUCCEEDED
+        assert life.card("run").status.startswith("Finished in")
+
+
+async def test_a_model_that_this_disk_has_no_room_for_keeps_no_other_run_waiting(
+    rooted_bucket: ArtifactFiles, tmp_path: Path
+) -> None:
+    async with living(tmp_path) as life:
+        first = await life.begin()
+        second = await life.begin(thread="thread-2")
+        await life.loops.once()
+        life.runs.finish()
+        key = f"models/{first.id}/{MANIFEST}"
+        manifest = rooted_bucket.read(key)
+        rooted_bucket.write(key, manifest_of([("adapter_model.safetensors", 10**18, "0" * 64)]))
+        await life.loops.once()
+        states = {run.id: run.state for run in await life.rows(Run)}
+        assert (states[first.id].is_final, states[second.id]) == (False, RunState.PENDING)
+        assert "no room for its model" in life.card("run").status
+
+        rooted_bucket.write(key, manifest)
+        await life.loops.once()
+        assert {run.id: run.state for run in await life.rows(Run)}[first.id] is RunState.SUCCEEDED
         assert life.card("run").status.startswith("Finished in")

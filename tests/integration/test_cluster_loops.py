@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.cards import reason_text
 from bot.replies import Log
+from bot.texts import texts
 from storage.models import Attempt, Model, Run
 from storage.states import RunState
 from tests.living import Living, living
@@ -142,6 +144,41 @@ async def test_a_job_that_is_gone_without_a_word_was_killed(tmp_path: Path) -> N
         assert ((await life.row(Run)).state, (await life.row(Run)).reason) == (RunState.FAILED, Reason.KILLED)
 
 
+async def test_what_could_not_be_given_back_is_given_back_later_though_no_run_is_under_way(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        run = await life.begin()
+        await life.loops.once()
+        life.runs.fail(AttemptId(run.id, 1), Reason.UNSCHEDULABLE, "0/2 nodes are available")
+        life.runs.takes_releases = False
+        await life.loops.once()
+        assert (await life.row(Run)).state is RunState.FAILED
+        await life.loops.once()
+        life.runs.takes_releases = True
+        asked = life.runs.calls["release"]
+        for _ in range(3):
+            await life.loops.once()
+        assert life.runs.calls["release"] == asked + 1
+        looks = life.runs.calls["observe"]
+        await life.loops.once()
+        assert life.runs.calls["observe"] == looks, "nothing is left to look at"
+
+
+async def test_a_submission_that_turns_up_after_its_run_was_stopped_is_given_back(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        run = await life.begin()
+        life.runs.loses_answers = True
+        await life.loops.once()
+        late = life.runs.attempts.pop(AttemptId(run.id, 1))
+        await life.house.say(f"/stop {run.name}")
+        for _ in range(2):
+            await life.loops.once()
+        assert (await life.row(Run)).state is RunState.CANCELLED
+        assert "release" not in life.runs.calls
+        life.runs.attempts[AttemptId(run.id, 1)] = late
+        await life.loops.once()
+        assert life.runs.calls["release"] == 1
+
+
 async def test_a_refused_run_fails_with_the_words_of_the_cluster(tmp_path: Path) -> None:
     async with living(tmp_path) as life:
         await life.begin()
@@ -185,6 +222,27 @@ async def test_while_the_backend_is_away_nothing_is_lost_and_nothing_changes(tmp
         life.runs.advance()
         await life.loops.once()
         assert (await life.row(Run)).state is RunState.CANCELLED
+
+
+async def test_after_a_loss_the_log_of_the_lost_attempt_stands_until_the_next_has_one(tmp_path: Path) -> None:
+    async with living(tmp_path) as life:
+        run = await life.begin()
+        await life.loops.once()
+        life.runs.advance()
+        life.runs.advance(2)
+        life.runs.fail(AttemptId(run.id, 1), Reason.LOST_PEER, "process 1 ended without a word")
+        for _ in range(2):
+            await life.loops.once()
+        assert (await life.row(Attempt)).number == 2
+        await life.house.say(f"/logs {run.name}")
+        head, reason, printed = life.shown(Log)[-1].text.split("\n\n")
+        assert head.startswith("— attempt 1;")
+        assert reason == reason_text(texts("en"), Reason.LOST_PEER, None)
+        assert printed.endswith("process 1 ended without a word")
+
+        life.runs.advance()
+        await life.house.say(f"/logs {run.name}")
+        assert life.shown(Log)[-1].text.startswith("training: from step 2")
 
 
 async def test_the_log_gives_the_reason_first_and_every_machine_on_request(tmp_path: Path) -> None:
