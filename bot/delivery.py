@@ -49,9 +49,9 @@ class Delivery:
         """Ids of threads in which something may be due on a remote face."""
 
     @property
-    def faces(self) -> tuple[str, ...]:
-        """The names of the faces of this process."""
-        return tuple(self._faces)
+    def shown(self) -> Mapping[str, str | None]:
+        """What the faces of this process show: name -> the key of its only thread; None: all of its threads."""
+        return {name: face.only_thread for name, face in self._faces.items()}
 
     async def deliver(self, message_ids: Iterable[str]) -> None:
         """Show what is due in the threads of these messages; what cannot be shown stays in the outbox."""
@@ -61,27 +61,30 @@ class Delivery:
 
     async def deliver_in(self, thread: Thread) -> None:
         """Show what is due in a thread."""
-        await self._deliver_threads([(thread.id, thread.face)])
+        await self._deliver_threads([thread])
 
     async def deliver_due(self) -> None:
         """Show what the outbox holds for the faces of this process."""
         if not self._faces:
             return
         async with self._store.reading() as session:
-            threads = await due_threads(session, faces=self._faces)
+            threads = await due_threads(session, faces=self.shown)
         await self._deliver_threads(threads)
 
     async def grow(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> None:
         """Show a reply that is still growing; its last state goes through the outbox."""
+        face = self._face_of(thread.face, thread.key)
+        if face is None:
+            return
         try:
-            await self._faces[thread.face].grow(thread, reply, message_id=message_id, shown_as=shown_as)
+            await face.grow(thread, reply, message_id=message_id, shown_as=shown_as)
         except Unreachable:
             log.info("face.unreachable", message=message_id)
 
     async def show_once(self, thread: Thread, message_id: str, reply: Reply) -> bool:
         """Show ``reply`` over a message, which is shown first; nothing keeps it, so a face that cannot be reached is
         tried for a moment. False where it could not be shown."""
-        if thread.face not in self._faces:
+        if self._face_of(thread.face, thread.face_key) is None:
             return False
         pauses = iter(ONCE_AGAIN_AFTER_S)
         while True:
@@ -123,14 +126,20 @@ class Delivery:
         if self._tasks:
             await wait(list(self._tasks.values()))
 
-    async def _deliver_threads(self, threads: Iterable[tuple[str, str]]) -> None:
-        for thread_id, face in threads:
-            if face not in self._faces:
+    async def _deliver_threads(self, threads: Iterable[Thread]) -> None:
+        for thread in threads:
+            face = self._face_of(thread.face, thread.face_key)
+            if face is None:
                 continue
-            if self._faces[face].is_remote:
-                self._begin(thread_id)
+            if face.is_remote:
+                self._begin(thread.id)
             else:
-                await self._show_thread(thread_id)
+                await self._show_thread(thread.id)
+
+    def _face_of(self, name: str, key: str) -> Face | None:
+        """The face of this process that shows a thread; None where another process has it, or nobody."""
+        face = self._faces.get(name)
+        return face if face is not None and face.only_thread in (None, key) else None
 
     def _begin(self, thread_id: str) -> None:
         """Show in the background; a showing under way goes round once more, since it may have looked before."""

@@ -27,6 +27,10 @@ class Face(Protocol):
     is_remote: ClassVar[bool]
     """Whether showing takes a network: nobody waits for it then, and a slow thread holds up no other."""
 
+    @property
+    def only_thread(self) -> str | None:
+        """The key of the one thread that it shows; None: it shows all threads of its name."""
+
     async def show(self, thread: ThreadRef, reply: Reply, *, message_id: str, shown_as: str | None) -> str:
         """Show ``reply``, in place of the message ``shown_as`` if there is one; returns the face's id of it.
 

@@ -17,6 +17,7 @@ class WebFace:
     """
 
     is_remote: ClassVar[bool] = False
+    only_thread: ClassVar[str | None] = None
 
     def __init__(self) -> None:
         self._sent: dict[str, dict[str, str]] = {}

@@ -1,11 +1,11 @@
 """Threads, their messages, and what their faces have yet to show."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, false, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import Message, Outbox, SeenEvent, Thread, User, new_id, now
@@ -125,18 +125,25 @@ async def messages_of(session: AsyncSession, thread_id: str) -> Sequence[Message
     return (await session.scalars(query)).all()
 
 
-async def threads_of(session: AsyncSession, message_ids: Sequence[str]) -> Sequence[tuple[str, str]]:
-    """The threads in which these messages wait to be shown, each with its face."""
-    query = select(Outbox.thread_id, Outbox.face).where(Outbox.message_id.in_(message_ids)).distinct()
-    return [(thread_id, face) for thread_id, face in await session.execute(query)]
+async def threads_of(session: AsyncSession, message_ids: Sequence[str]) -> Sequence[Thread]:
+    """The threads in which these messages wait to be shown."""
+    waiting = select(Outbox.thread_id).where(Outbox.message_id.in_(message_ids))
+    return (await session.scalars(select(Thread).where(Thread.id.in_(waiting)))).all()
 
 
-async def due_threads(session: AsyncSession, *, faces: Iterable[str]) -> Sequence[tuple[str, str]]:
-    """The threads in which these faces should show something now, each with its face."""
-    query = (
-        select(Outbox.thread_id, Outbox.face).where(Outbox.face.in_(list(faces)), Outbox.not_before <= now()).distinct()
-    )
-    return [(thread_id, face) for thread_id, face in await session.execute(query)]
+async def due_threads(session: AsyncSession, *, faces: Mapping[str, str | None]) -> Sequence[Thread]:
+    """The threads in which these faces should show something now; ``faces`` as :func:`is_shown_by` takes them."""
+    due = select(Outbox.thread_id).where(Outbox.face.in_(list(faces)), Outbox.not_before <= now())
+    return (await session.scalars(select(Thread).where(Thread.id.in_(due), is_shown_by(faces)))).all()
+
+
+def is_shown_by(faces: Mapping[str, str | None]) -> ColumnElement[bool]:
+    """Of a thread: whether one of these faces shows it. ``faces``: name -> the key of its only thread; None: all."""
+    own = [
+        Thread.face == face if key is None else and_(Thread.face == face, Thread.face_key == key)
+        for face, key in faces.items()
+    ]
+    return or_(false(), *own)
 
 
 @dataclass(frozen=True, kw_only=True)

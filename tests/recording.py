@@ -13,6 +13,7 @@ class RecordingFace:
     """Shows into lists; :attr:`is_reachable` off makes it refuse, as a face without a network would."""
 
     is_remote: ClassVar[bool] = False
+    only_thread: ClassVar[str | None] = None
     threads: dict[str, dict[str, Reply]] = field(default_factory=dict)
     """Thread key -> the face's message id -> what it shows now, in the order of first showing."""
     showings: list[tuple[str, str, Reply]] = field(default_factory=list)

@@ -14,6 +14,7 @@ from bot.texts import texts
 from bot.world import World
 from storage.models import Message, Thread, now
 from storage.states import MessageState
+from storage.threads import is_shown_by
 
 SILENT = timedelta(seconds=8)
 """After this long without a sign of life, whoever was speaking is gone: signs come once a second."""
@@ -39,7 +40,7 @@ class OutboxLoop:
             .where(
                 Message.state == MessageState.STREAMING,
                 Message.updated_at < now() - SILENT,
-                Thread.face.in_(self._delivery.faces),
+                is_shown_by(self._delivery.shown),
             )
         )
         async with self._world.store.reading() as session:

@@ -24,6 +24,7 @@ class SlackFace:
     """Implements ``bot.faces.Face``."""
 
     is_remote: ClassVar[bool] = True
+    only_thread: ClassVar[str | None] = None
 
     def __init__(self, store: Store, workspaces: Workspaces, limits: Limits) -> None:
         self.posting = Posting(store, workspaces, limits)

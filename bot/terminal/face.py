@@ -24,15 +24,17 @@ STYLES: dict[Style, str] = {
 
 
 class TerminalFace:
-    """Prints. A terminal cannot change what it has printed: a replaced message is printed anew where it differs.
+    """Prints one thread: the others have terminals of their own.
 
+    A terminal cannot change what it has printed: a replaced message is printed anew where it differs.
     A card that moves is printed when its state changes; between that, :attr:`card` is for a status line.
     """
 
     is_remote: ClassVar[bool] = False
 
-    def __init__(self, *, is_live: bool, output: TextIO | None = None) -> None:
+    def __init__(self, thread: ThreadRef, *, is_live: bool, output: TextIO | None = None) -> None:
         """``is_live``: a person looks on; otherwise a script reads, and gets an answer when it is whole."""
+        self.only_thread = thread.key
         self._is_live = is_live
         self._output = output
         self._last: dict[str, Reply] = {}

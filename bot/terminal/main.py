@@ -22,12 +22,13 @@ async def chat(settings: Settings, *, thread: str | None, language: str) -> int:
     """
     is_live = sys.stdin.isatty() and sys.stdout.isatty()
     async with build(settings) as application:
-        face = TerminalFace(is_live=is_live)
+        ref = ThreadRef(face=FACE, key=thread or str(uuid4()))
+        face = TerminalFace(ref, is_live=is_live)
         application.faces[FACE] = face
         session = Session(
             application=application,
             face=face,
-            thread=ThreadRef(face=FACE, key=thread or str(uuid4())),
+            thread=ref,
             language=language,
             is_live=is_live,
         )

@@ -42,6 +42,7 @@ class Stopwatch:
     """A face that notes when each thread's answer began to be shown, and when it was whole."""
 
     is_remote: ClassVar[bool] = False
+    only_thread: ClassVar[str | None] = None
 
     def __init__(self) -> None:
         self.first_token: dict[str, float] = {}

@@ -30,6 +30,7 @@ class Stopwatch:
     """A face that notes when a thread's first reply is there."""
 
     is_remote: ClassVar[bool] = False
+    only_thread: ClassVar[str | None] = None
 
     def __init__(self) -> None:
         self.shown: dict[str, float] = {}

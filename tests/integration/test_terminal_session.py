@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import update
 
 from bot.assistant import Assistant
-from bot.replies import Form, FormField, FormSection
+from bot.context import say
+from bot.replies import Answer, Form, FormField, FormSection, Reply, RunCard
 from bot.terminal.face import TerminalFace
 from bot.terminal.session import FACE, Session
 from bot.turns import ThreadRef, Turn
@@ -30,14 +31,15 @@ class Terminal:
 
     application: Application
     is_live: bool = False
+    thread: ThreadRef = THREAD
     language: str = "en"
     output: io.StringIO = field(default_factory=io.StringIO)
 
     def __post_init__(self) -> None:
-        face = TerminalFace(is_live=self.is_live, output=self.output)
+        face = TerminalFace(self.thread, is_live=self.is_live, output=self.output)
         self.application.faces[FACE] = face
         self.session = Session(
-            application=self.application, face=face, thread=THREAD, language=self.language, is_live=self.is_live
+            application=self.application, face=face, thread=self.thread, language=self.language, is_live=self.is_live
         )
 
     async def hold(self, *lines: str) -> int:
@@ -113,6 +115,39 @@ async def test_an_open_form_is_submitted_by_its_label(application: Application) 
         ("epochs 4", None, None),
         ("", "form", {"epochs": "3"}),
     ]
+
+
+async def say_later(application: Application, *replies: Reply) -> None:
+    """What a loop says in the thread while no turn of it is under way."""
+    async with application.world.store.transaction() as session:
+        thread, _ = await open_thread(session, face=FACE, key=THREAD.key, user_name="local", language="en")
+        for reply in replies:
+            await say(session, thread, reply)
+
+
+async def test_a_terminal_leaves_to_another_what_is_that_ones(application: Application) -> None:
+    failed = RunCard(title="their run", status="Failed", tone="bad", fraction=1.0, key="run:r1", is_live=False)
+    await say_later(application, failed)
+    other = Terminal(application=application, thread=ThreadRef(face=FACE, key="another"))
+    assert await other.hold("/runs", "/wait") == 0
+    await application.delivery.deliver_due()
+    assert not other.session.face.has_failed
+    assert "their run" not in other.text
+
+    own = Terminal(application=application)
+    await application.delivery.deliver_due()
+    assert own.session.face.has_failed
+    assert "their run" in own.text
+    assert not await application.is_busy(THREAD)
+
+
+async def test_a_terminal_is_not_shown_another_ones_growing_answer(application: Application) -> None:
+    other = Terminal(application=application, thread=ThreadRef(face=FACE, key="another"))
+    growing = Answer(author="nova", speaker="tuned", markdown="I am", state="streaming")
+    await application.delivery.grow(THREAD, growing, message_id="m", shown_as=None)
+    own = Terminal(application=application, is_live=True)
+    await application.delivery.grow(THREAD, growing, message_id="m", shown_as=None)
+    assert (other.text, own.text) == ("", "nova: I am")
 
 
 async def add_run(application: Application) -> str:

@@ -27,6 +27,7 @@ class FarFace:
     """A face behind a network: what it does with a message is told to it by its text."""
 
     is_remote: ClassVar[bool] = True
+    only_thread: str | None = None
     shown: list[str] = field(default_factory=list)
     trouble: dict[str, Exception] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)

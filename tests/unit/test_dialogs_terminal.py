@@ -36,12 +36,13 @@ async def hold(application: Application, dialog: Dialog, folder: Path, language:
     support(folder / "support.jsonl")
     (folder / "notes.txt").write_text("Just some words.\nAnd some more.\n")
     output = StringIO()
-    face = TerminalFace(is_live=False, output=output)
+    thread = ThreadRef(face=FACE, key="thread")
+    face = TerminalFace(thread, is_live=False, output=output)
     application.faces[FACE] = face
     session = Session(
         application=application,
         face=face,
-        thread=ThreadRef(face=FACE, key="thread"),
+        thread=thread,
         language=language,
         is_live=False,
     )

@@ -35,7 +35,7 @@ class Screen:
 
     def __init__(self, *, is_live: bool) -> None:
         self._output = io.StringIO()
-        self.face = TerminalFace(is_live=is_live, output=self._output)
+        self.face = TerminalFace(THREAD, is_live=is_live, output=self._output)
 
     async def show(self, reply: Reply, message_id: str = "m1") -> str:
         before = len(self._output.getvalue())
