@@ -23,6 +23,7 @@ from training.layout import attempt_folder, run_folder
 from training.local import LocalRuns, find_launcher
 from training.runs import Attempt, AttemptId, AttemptStatus, NoCapacity, Reason
 from training.spec import TrainingSpec
+from training.trainer import request
 from training.trainer.exits import Exit
 from training.trainer.outcomes import read_ranks
 
@@ -159,6 +160,20 @@ def test_what_dies_between_the_model_and_its_word_goes_on_from_the_last_checkpoi
 def has_saved(root: Path, attempt: Attempt) -> bool:
     """Whether the only rank has said that it has succeeded."""
     return [rank.exit for rank in read_ranks(attempt_folder(root, attempt.id))] == [Exit.SUCCEEDED]
+
+
+def test_an_attempt_that_was_given_up_saves_nothing_beside_the_next(stage: LocalStage) -> None:
+    lost = stage.make("lost", epochs=1000, save_steps=200)
+    stage.backend.submit(lost)
+    stage.wait(lost.id, Seen(2))
+    # As on a cluster whose node has fallen silent: nobody there can be told.
+    following = attempt_folder(stage.root, AttemptId("lost", 2))
+    following.path.mkdir()
+    following.request.write_bytes(request.to_json(stage.make("lost", 2)))
+    status = stage.wait(lost.id, has_ended)
+    assert (status.state, status.reason, status.has_model) == (RunState.FAILED, Reason.LOST_PEER, False)
+    assert status.detail == "the next attempt of this run has begun"
+    assert not list(run_folder(stage.root, "lost").checkpoints.glob("checkpoint-*"))
 
 
 def test_a_killed_rank_ends_the_gang_and_another_run_resumes(stage: LocalStage) -> None:

@@ -11,7 +11,7 @@ import torch.distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.trainer.checkpoints import Identity, mark_complete
-from training.trainer.exits import BadConfiguration, Diverged
+from training.trainer.exits import BadConfiguration, Diverged, LostPeer
 from training.trainer.progress import ProgressWriter
 from training.trainer.stopping import StopWish, Wish
 
@@ -77,6 +77,27 @@ class HeedStop(TrainerCallback):
             control.should_log = True
             control.should_save = True
             control.should_training_stop = True
+
+
+class GiveWay(TrainerCallback):
+    """Ends before anything is saved, where the run's next attempt has been submitted meanwhile.
+
+    A cluster that has lost sight of a node cannot end what trains on there, and both would write to one folder.
+    """
+
+    def __init__(self, following: Path) -> None:
+        self._following = following
+        """The request of the next attempt."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Look before a checkpoint is saved."""
+        if control.should_save:
+            self.check()
+
+    def check(self) -> None:
+        """Raise LostPeer where there is a next attempt."""
+        if self._following.exists():
+            raise LostPeer("the next attempt of this run has begun")
 
 
 class MarkComplete(TrainerCallback):

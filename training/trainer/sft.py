@@ -16,7 +16,7 @@ from training.layout import run_folder
 from training.runs import Attempt
 from training.spec import TrainingSpec
 from training.tokens import Encoded
-from training.trainer.callbacks import HeedStop, MarkComplete, TellProgress
+from training.trainer.callbacks import GiveWay, HeedStop, MarkComplete, TellProgress
 from training.trainer.checkpoints import check_identity, find_complete, identity, remove_incomplete, require_the_same
 from training.trainer.data import Examples, prepare
 from training.trainer.exits import BadConfiguration, Interrupted, Stopped
@@ -55,6 +55,7 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
 
     score_only_what_is_learned()
     heed_stop = HeedStop(stop)
+    give_way = GiveWay(folder.attempt(attempt.id.number + 1).request)
     what = identity(attempt)
     progress = ProgressWriter(folder.attempt(attempt.id.number).progress)
     trainer = SFTTrainer(
@@ -63,7 +64,7 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
         train_dataset=_as_dataset(examples.training),
         eval_dataset=_as_dataset(examples.validation) if examples.validation else None,
         processing_class=tokenizer,
-        callbacks=[TellProgress(progress), heed_stop, MarkComplete(what)],
+        callbacks=[TellProgress(progress), heed_stop, give_way, MarkComplete(what)],
         optimizers=(build_optimizer(model, spec, config), None),
     )
     trainer.remove_callback(PrinterCallback)
@@ -80,6 +81,7 @@ def train(root: Path, attempt: Attempt, stop: StopWish) -> None:
 
     if heed_stop.heeded is Wish.INTERRUPT:
         raise Interrupted(f"interrupted at step {trainer.state.global_step}; the next attempt goes on from there")
+    give_way.check()
     if is_first:
         save_model(trainer.accelerator.unwrap_model(trainer.model), base, root / attempt.model)
         _log.info("saved: %s", attempt.model)
