@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,18 +150,28 @@ def test_out_of_memory(make_stage: Make) -> None:
     assert "memory" in (status.detail or "")
 
 
+@contextmanager
+def quota_of_none(cluster: Cluster, counted: str) -> Iterator[None]:
+    """A quota with nothing left, once it is counted: until then the cluster refuses in other words."""
+    metadata = {"name": "none", "namespace": NAMESPACE}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {counted: "0"}}}
+    apply(cluster, quota)
+    try:
+        is_counted = f"--for=jsonpath={{.status.hard.{counted.replace('.', chr(92) + '.')}}}=0"
+        cluster.kubectl("wait", is_counted, "resourcequota/none", "-n", NAMESPACE, "--timeout=30s")
+        yield
+    finally:
+        cluster.kubectl("delete", "resourcequota", "none", "-n", NAMESPACE)
+
+
 def test_a_quota_makes_it_wait_and_a_policy_refuses_it(make_stage: Make, cluster: Cluster) -> None:
     stage = make_stage()
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": NAMESPACE}}
-    apply(cluster, {**quota, "spec": {"hard": {"requests.cpu": "0"}}})
-    try:
+    with quota_of_none(cluster, "requests.cpu"):
         attempt = stage.make("poor")
         stage.backend.submit(attempt)
         waiting = stage.wait(attempt.id, waits_for("quota")).waiting
         assert waiting is not None
         assert "exceeded quota" in waiting.words
-    finally:
-        cluster.kubectl("delete", "resourcequota", "none", "-n", NAMESPACE)
     strict = "pod-security.kubernetes.io/enforce=restricted"
     cluster.kubectl("label", "namespace", NAMESPACE, strict)
     try:
@@ -180,17 +191,8 @@ def test_a_quota_of_objects_makes_it_wait_and_leaves_nothing_half(
 ) -> None:
     stage = make_stage()
     attempt = stage.make("counted", epochs=1000)
-    metadata = {"name": "objects", "namespace": NAMESPACE}
-    apply(
-        cluster, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {counted: "0"}}}
-    )
-    used = f"--for=jsonpath={{.status.hard.{counted.replace('.', chr(92) + '.')}}}=0"
-    try:
-        cluster.kubectl("wait", used, "resourcequota/objects", "-n", NAMESPACE, "--timeout=30s")
-        with pytest.raises(NoCapacity, match="exceeded quota"):
-            stage.backend.submit(attempt)
-    finally:
-        cluster.kubectl("delete", "resourcequota", "objects", "-n", NAMESPACE)
+    with quota_of_none(cluster, counted), pytest.raises(NoCapacity, match="exceeded quota"):
+        stage.backend.submit(attempt)
     deadline = time.monotonic() + 20
     while stage.look():
         assert time.monotonic() < deadline, "the Job is taken back where its Service was refused"
@@ -208,7 +210,7 @@ def test_what_the_server_does_not_take_is_refused_at_once(make_stage: Make) -> N
 def test_a_deleted_pod_interrupts_the_gang_which_goes_on_by_itself(make_stage: Make, cluster: Cluster) -> None:
     stage = make_stage()
     # Long enough for two words of kubectl, which a busy machine may take seconds to start.
-    attempt = stage.make("deleted", nodes=2, epochs=60, save_steps=1000)
+    attempt = stage.make("deleted", nodes=2, epochs=160, save_steps=1000)
     stage.backend.submit(attempt)
     stage.wait(attempt.id, Seen(5))
     before = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in pods_of(cluster, attempt.id)}

@@ -129,7 +129,8 @@ async def test_a_run_in_a_bucket_goes_on_from_the_checkpoint_there(
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         stage = ClusterStage(in_bucket(cluster, place, server), volume, tiny_model, f"s3://{server.new_bucket()}")
-        attempt = stage.make("kept", epochs=40, save_steps=1000)
+        # Long enough for what comes late: the mirror sends its steps every five seconds, and kubectl has to start.
+        attempt = stage.make("kept", epochs=150, save_steps=1000)
         stage.backend.submit(attempt)
         stage.wait(attempt.id, Seen(5))
         cluster.kubectl("delete", "pods", "-n", NAMESPACE, "-l", f"job-name={job_name(attempt.id)}", "--wait=false")
