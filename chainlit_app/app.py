@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
 import chainlit as cl
+import chainlit.socket as chainlit_socket
 import structlog
-from chainlit import socket as chainlit_socket
 from chainlit.config import config
 from chainlit.context import context
 from chainlit.server import sio
