@@ -1,15 +1,16 @@
 """A hub of our own over real HTTP: what is used of the Hugging Face hub's API, for the folders that it is given."""
 
+import asyncio
 import hashlib
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from tests.served import Served
 
@@ -19,11 +20,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
-def fake_hub(models: Mapping[str, Path]) -> Iterator[str]:
-    """Serve these models (``organisation/name`` -> folder); yields the hub's address."""
+def fake_hub(models: Mapping[str, Path], *, stalls_in: str | None = None) -> Iterator[str]:
+    """Serve these models (``organisation/name`` -> folder); yields the hub's address.
+
+    ``stalls_in``: a file of which it gives the beginning, and then nothing for a long time.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings = uvicorn.Config(
-            _app(models), log_level="critical", lifespan="off", ws="none", timeout_keep_alive=LONGEST_TEST_S
+            _app(models, stalls_in), log_level="critical", lifespan="off", ws="none", timeout_keep_alive=LONGEST_TEST_S
         )
         served = Served(settings, listener)
         served.start()
@@ -33,7 +37,7 @@ def fake_hub(models: Mapping[str, Path]) -> Iterator[str]:
             served.stop()
 
 
-def _app(models: Mapping[str, Path]) -> FastAPI:
+def _app(models: Mapping[str, Path], stalls_in: str | None) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.get("/api/models/{organisation}/{name}")
@@ -62,9 +66,18 @@ def _app(models: Mapping[str, Path]) -> FastAPI:
             return _missing()
         content = (folder / file).read_bytes()
         etag = f'"{_etag(content)}"'
-        return Response(content, headers={"ETag": etag, "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"})
+        headers = {"ETag": etag, "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        if file == stalls_in and request.method == "GET":
+            whole = {"Content-Length": str(len(content))}
+            return StreamingResponse(_beginning(content), headers=headers | whole)
+        return Response(content, headers=headers)
 
     return app
+
+
+async def _beginning(content: bytes) -> AsyncIterator[bytes]:
+    yield content[: len(content) // 2]
+    await asyncio.sleep(LONGEST_TEST_S)
 
 
 def _etag(content: bytes) -> str:

@@ -42,6 +42,8 @@ class CheckpointFacts:
     licence: str | None
     attention_heads: int | None = None
     """None: not known, as of a model that was looked at before this was asked for."""
+    hub_name: str | None = None
+    """``organisation/model``, of one that was fetched from a hub: no file of it says so."""
     key_value_heads: int | None = None
     """Fewer than attention heads, or as many; None: not known."""
     has_experts: bool = False

@@ -18,7 +18,7 @@ from storage.states import ModelKind, ModelState, ServiceState, Wish
 from training.checkpoints import CheckpointError
 from training.tokens import TokenizerError
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_HUB_NAME = re.compile(r"(?=.{,96}$)[\w.-]+/[\w.-]+", re.ASCII)
 _TONES: dict[ModelState, Tone] = {ModelState.FAILED: "bad", ModelState.READY: "good"}
 
 
@@ -118,13 +118,23 @@ async def _add_from_hub(context: Context, name: str) -> None:
     known = await models_from(context.session, [f"hub:{name}"])
     model = known[0] if known else None
     if model is None:
-        short = name.rsplit("/", 1)[-1].lower()
-        folder = str(context.world.settings.models_folder / short)
-        if found := await models_from(context.session, [folder]):
-            sentence = context.texts("models.here", name=found[0].name)
-            await context.reply(Text(markdown=sentence))
+        if here := await _is_here(context, name):
+            await context.reply(Text(markdown=here))
             return
+        short = name.rsplit("/", 1)[-1].lower()
         model = Model(name=short, kind=ModelKind.BASE, state=ModelState.FETCHING, source=f"hub:{name}", facts={})
         await add_model(context.session, model)
     model.state, model.reason = ModelState.FETCHING, None
     await context.reply(model_card(context.texts, model))
+
+
+async def _is_here(context: Context, name: str) -> str:
+    """The sentence that a model of the hub is here already; empty where it is not."""
+    for model in await models_of(context.session, ModelKind.BASE):
+        if str(model.facts.get("hub_name", "")).casefold() == name.casefold():
+            return context.texts("models.here", name=model.name)
+    folder = str(context.world.settings.models_folder / name.rsplit("/", 1)[-1].lower())
+    for model in await models_from(context.session, [folder]):
+        if not model.facts.get("hub_name"):
+            return context.texts("models.here_prepared", name=model.name, hub_name=name)
+    return ""

@@ -1,80 +1,70 @@
-"""Fetching a base model from a hub into a folder: only what is needed, and going on where it was broken off."""
+"""Having a base model fetched by a process of its own (:mod:`bot.hub`), which ends when it is not waited for."""
 
 import asyncio
-import threading
+import json
+import os
+import sys
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import cast
 
+from bot.hub import MODULE
 from bot.stopping import CannotGoOnError
 
-NEEDED_FILES = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "README.md",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-)
+_PACKAGES = Path(__file__).resolve().parents[2]
+_LONGEST_LINE_BYTES = 1024 * 1024
 
 
-def fetch(name: str, folder: Path, tell_total: Callable[[int], None], *, endpoint: str | None = None) -> None:
+class FetchBugError(Exception):
+    """A fetch ended with an error that nobody foresaw; its trace."""
+
+
+async def fetch(name: str, folder: Path, tell_total: Callable[[int], None], *, endpoint: str | None = None) -> None:
     """Fetch the model ``name`` (``organisation/model``) into ``folder``; ``tell_total`` is told its size first.
 
-    Raises CannotGoOnError: ``hub_no_model``, ``hub_closed``, ``hub_unreachable``, ``hub_no_weights``, ``hub_disk``.
+    Raises CannotGoOnError as :func:`bot.hub.fetch` does, and FetchBugError.
     """
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    disable_progress_bars()
-    # Of whichever HTTP library the hub's library uses in its version.
-    http_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])
+    arguments = [name, str(folder), *([endpoint] if endpoint else [])]
+    paths = [str(_PACKAGES), os.environ.get("PYTHONPATH", "")]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", MODULE, *arguments),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=_LONGEST_LINE_BYTES,
+        start_new_session=True,  # a Ctrl-C is its parent's to act upon
+    )
     try:
-        siblings = HfApi(endpoint=endpoint).model_info(name, files_metadata=True).siblings or []
-        sizes = {sibling.rfilename: sibling.size or 0 for sibling in siblings}
-        wanted = [file for file in sizes if any(fnmatch(file, pattern) for pattern in NEEDED_FILES)]
-        if not any(file.endswith(".safetensors") for file in wanted):
-            raise CannotGoOnError("hub_no_weights", name=name)
-        tell_total(sum(sizes[file] for file in wanted))
-        snapshot_download(name, local_dir=folder, allow_patterns=wanted, endpoint=endpoint)
-    except GatedRepoError as error:
-        raise CannotGoOnError("hub_closed", name=name) from error
-    except RepositoryNotFoundError as error:
-        raise CannotGoOnError("hub_no_model", name=name) from error
-    except (http_error, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
-        raise CannotGoOnError("hub_unreachable", name=name) from error
-    except OSError as error:
-        raise CannotGoOnError("hub_disk", name=name, detail=error.strerror or type(error).__name__) from error
+        await _follow(process, tell_total)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _follow(process: asyncio.subprocess.Process, tell_total: Callable[[int], None]) -> None:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        told = json.loads(line)
+        if "total" in told:
+            tell_total(told["total"])
+        elif "code" in told:
+            raise CannotGoOnError(told["code"], **told["values"])
+        else:
+            raise FetchBugError(told["bug"])
+    if await process.wait():
+        raise FetchBugError(f"the process that fetches ended with {process.returncode}")
 
 
 def fetched_bytes(folder: Path) -> int:
     """What has come so far, parts of files included."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(map(_size, folder.rglob("*")))
 
 
-async def in_daemon_thread(work: Callable[[], None]) -> None:
-    """Await work that may take hours. Its thread does not hold up the end of the process, as a pool's would."""
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    outcome: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            work()
-            outcome.set_result(None)
-        except Exception as error:  # noqa: BLE001 # whoever awaits gets it
-            outcome.set_exception(error)
-        with suppress(RuntimeError):  # the loop has ended before its thread
-            loop.call_soon_threadsafe(ended.set)
-
-    threading.Thread(target=run, daemon=True, name="fetch").start()
-    await ended.wait()
-    outcome.result()
+def _size(path: Path) -> int:
+    """0 for what is no file, or is one no more: parts of files are renamed while one looks."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -11,12 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.cards import model_card, model_key
 from bot.delivery import Delivery
-from bot.reconcile.hub import fetch, fetched_bytes, in_daemon_thread
+from bot.reconcile.hub import fetch, fetched_bytes
 from bot.reconcile.live import say_if_changed
 from bot.stopping import CannotGoOnError
 from bot.texts import texts
 from bot.world import World
 from storage.catalogue import add_model, fetching_models, models_from
+from storage.database_errors import is_away
 from storage.manifests import is_complete
 from storage.models import Message, Model, Thread
 from storage.states import ModelKind, ModelState
@@ -59,7 +61,8 @@ def inspect_base(folder: Path) -> CheckpointFacts:
 async def add_base(session: AsyncSession, folder: Path, facts: CheckpointFacts) -> Model:
     """The base model in ``folder``; the one that is there already, if there is one."""
     for model in await models_from(session, [str(folder)]):
-        model.facts, model.state, model.reason = dict(facts.to_json()), ModelState.READY, None
+        found = replace(facts, hub_name=model.facts.get("hub_name"))
+        model.facts, model.state, model.reason = dict(found.to_json()), ModelState.READY, None
         return model
     return await add_model(
         session,
@@ -108,28 +111,42 @@ class ModelsLoop:
         totals: list[int] = []
         telling = asyncio.create_task(self._tell(model.id, folder, totals))
         try:
-            await in_daemon_thread(lambda: fetch(name, folder, totals.append, endpoint=self._endpoint))
-            facts = await asyncio.to_thread(inspect_base, folder)
+            await fetch(name, folder, totals.append, endpoint=self._endpoint)
+            facts = replace(await asyncio.to_thread(inspect_base, folder), hub_name=name)
         except CannotGoOnError as error:
             await self._end(model.id, reason=f"cannot.{error.code}", values=error.values)
         except CheckpointError as error:
             await self._end(model.id, reason=f"checkpoint.{error.code}", values=error.params)
         except TokenizerError as error:
             await self._end(model.id, reason=f"tokenizer_error.{error.code}", values=error.params)
+        except Exception:  # whatever it is: all the others wait behind this one
+            log.exception("model.not_fetched", model=model.id)
+            await self._end(model.id, reason="cannot.hub_bug", values={"name": name})
         else:
             await self._end(model.id, folder=folder, facts=facts)
         finally:
             telling.cancel()
+            # It may be in the middle of a sentence to the database.
+            await asyncio.gather(telling, return_exceptions=True)
 
     async def _tell(self, model_id: str, folder: Path, totals: Sequence[int]) -> None:
         """Keep the card true while the fetch goes on."""
         while True:
-            done = await asyncio.to_thread(fetched_bytes, folder)
-            async with self._world.store.transaction() as session:
-                model = await session.get(Model, model_id)
-                shown = await say_model(session, model, done=done, total=sum(totals)) if model else []
-            await self._delivery.deliver(shown)
+            try:
+                await self._tell_once(model_id, folder, totals)
+            except Exception as error:  # the fetch goes on, and so does its card once it can
+                if is_away(error):
+                    log.warning("model.no_database", model=model_id)
+                else:
+                    log.exception("model.not_told", model=model_id)
             await asyncio.sleep(SECONDS_BETWEEN_CARDS)
+
+    async def _tell_once(self, model_id: str, folder: Path, totals: Sequence[int]) -> None:
+        done = await asyncio.to_thread(fetched_bytes, folder)
+        async with self._world.store.transaction() as session:
+            model = await session.get(Model, model_id)
+            shown = await say_model(session, model, done=done, total=sum(totals)) if model else []
+        await self._delivery.deliver(shown)
 
     async def _end(
         self,

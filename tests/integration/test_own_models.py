@@ -1,16 +1,27 @@
 """A person's own base models: from a folder, and from a hub."""
 
+import asyncio
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
+import psutil
+import pytest
+
+from bot.hub import MODULE
 from bot.reconcile.models import ModelsLoop
-from bot.replies import Text
+from bot.replies import RunCard, Text
 from storage.manifests import write_manifest
 from storage.models import Model
 from storage.states import ModelState
 from tests.conversing import TEMPLATE, write_tokenizer
 from tests.fake_hub import fake_hub
-from tests.living import Living, living
+from tests.living import Living, living, until
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -114,4 +125,110 @@ async def test_without_a_network_one_is_told_what_to_do_and_can_try_again(tmp_pa
         with fake_hub({"acme/small": there}) as endpoint:
             await fetch(life, endpoint)
         assert life.card("model").status == "Ready"
+        assert len(await life.rows(Model)) == 2
+
+
+@pytest.mark.parametrize("name", ["acme/x.git", "acme/a..b", "acme/-b"])
+async def test_a_name_that_the_hub_does_not_take_holds_up_no_other(tmp_path: Path, name: str) -> None:
+    there = make_checkpoint(tmp_path / "there")
+    async with living(tmp_path / "home") as life:
+        await life.house.say(f"/models add {name}")
+        await life.house.say("/models add acme/small")
+        with fake_hub({"acme/small": there}) as endpoint:
+            await fetch(life, endpoint)
+            assert f"There is no model {name} on the hub" in life.shown(RunCard)[0].note
+            await fetch(life, endpoint)
+        assert [model.state for model in (await life.rows(Model))[1:]] == [ModelState.FAILED, ModelState.READY]
+
+
+@contextmanager
+def hub_that_says(words: bytes) -> Iterator[str]:
+    """Something that answers everything alike where a hub should be."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(words)))
+            self.end_headers()
+            self.wfile.write(words)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name in the library
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("words", "note"), [(b"<html>", "cannot be reached"), (b"[]", "went wrong on my side")])
+async def test_whatever_a_hub_says_the_fetch_ends_and_can_be_tried_again(
+    tmp_path: Path, words: bytes, note: str
+) -> None:
+    async with living(tmp_path / "home") as life:
+        await life.house.say("/models add acme/small")
+        with hub_that_says(words) as endpoint:
+            await fetch(life, endpoint)
+        card = life.card("model")
+        assert note in card.note
+        assert card.choices[0].say == "/models add acme/small"
+        assert not await life.is_busy()
+
+
+async def test_a_fetch_that_stalls_ends_with_the_loops_and_goes_on_later(tmp_path: Path) -> None:
+    there = make_checkpoint(tmp_path / "there")
+    async with living(tmp_path / "home") as life:
+        await life.house.say("/models add acme/small")
+        application = life.house.application
+        with fake_hub({"acme/small": there}, stalls_in="model.safetensors") as endpoint:
+            models = ModelsLoop(application.world, application.delivery, endpoint=endpoint)
+            await models.once()
+            await until(lambda: any("KB" in fact for fact in life.card("model").facts))
+            await asyncio.wait_for(models.cancel(), 60)
+        words = [process.cmdline() for process in psutil.Process().children() if process.is_running()]
+        assert not any(MODULE in line for line in words), words
+        with fake_hub({"acme/small": there}) as endpoint:
+            await fetch(life, endpoint)
+        assert life.card("model").status == "Ready"
+
+
+def test_a_fetch_ends_with_whoever_began_it(tmp_path: Path) -> None:
+    there = make_checkpoint(tmp_path / "there")
+    with fake_hub({"acme/small": there}, stalls_in="model.safetensors") as endpoint:
+        command = [sys.executable, "-P", "-m", MODULE, "acme/small", str(tmp_path / "small"), endpoint]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as fetching:
+            assert fetching.stdin is not None
+            assert fetching.stdout is not None
+            assert "total" in fetching.stdout.readline()
+            assert fetching.poll() is None
+            fetching.stdin.close()
+            assert fetching.wait(60) == 1
+
+
+async def test_another_organisation_s_model_of_the_same_name_is_another_model(tmp_path: Path) -> None:
+    there = make_checkpoint(tmp_path / "there")
+    async with living(tmp_path / "home") as life:
+        with fake_hub({"acme/Small": there, "other/Small": there}) as endpoint:
+            for name in ("acme/Small", "other/Small"):
+                await life.house.say(f"/models add {name}")
+                await fetch(life, endpoint)
+        models = (await life.rows(Model))[1:]
+        assert [(model.name, model.facts["hub_name"]) for model in models] == [
+            ("small", "acme/Small"),
+            ("small-2", "other/Small"),
+        ]
+        assert len({model.source for model in models}) == 2
+        await life.house.say(f"/models add {models[1].source}")
+        await life.house.converse(
+            [
+                ("/models add other/small", "**small-2** is here already."),
+                ("/models add acme/small", "**small** is here already."),
+            ]
+        )
+
+
+async def test_of_a_prepared_model_nobody_says_that_it_is_the_hub_s(tmp_path: Path) -> None:
+    write_manifest(make_checkpoint(tmp_path / "home" / "models" / "small"))
+    async with living(tmp_path / "home") as life:
+        await life.house.converse([("/models add acme/Small", "Whether it is acme/Small of the hub is not known.")])
         assert len(await life.rows(Model)) == 2
