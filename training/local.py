@@ -22,7 +22,7 @@ from storage.states import RunState
 from training.layout import AttemptFolder, attempt_folder, find_attempts, run_folder, write_whole
 from training.logs import read_last_lines
 from training.progress import ProgressFile, join, read_added
-from training.runs import Attempt, AttemptId, AttemptProgress, AttemptStatus, BackendUnavailable, NoCapacity
+from training.runs import Attempt, AttemptId, AttemptProgress, AttemptStatus, CannotLaunch, NoCapacity, Waiting
 from training.trainer import request
 from training.trainer.exits import Exit
 from training.trainer.launch import MODULE, launch_command
@@ -50,17 +50,25 @@ class LocalRuns:
         """A look that met a deletion would take what is half gone for an attempt that was killed."""
 
     def submit(self, attempt: Attempt) -> None:
-        """Launch it; one that was launched before is left as it is. Raises NoCapacity, BackendUnavailable."""
-        folder = attempt_folder(self._root, attempt.id)
-        with self._submitting():
-            if folder.launcher.exists() or folder.exit.exists():
-                return
-            others = [other for other in find_attempts(self._root) if other != attempt.id and self._is_live(other)]
-            if len(others) >= self._max_running:
-                raise NoCapacity(f"{len(others)} of {self._max_running} running")
-            folder.path.mkdir(parents=True, exist_ok=True)
-            write_whole(folder.request, request.to_json(attempt))
-            self._launch(attempt.id, folder)
+        """Launch it; one that was launched before is left as it is. Raises NoCapacity, CannotLaunch."""
+        try:
+            with self._submitting():
+                self._submit(attempt, attempt_folder(self._root, attempt.id))
+        except OSError as error:
+            raise CannotLaunch(Waiting(code="disk", words=str(error))) from error
+
+    def _submit(self, attempt: Attempt, folder: AttemptFolder) -> None:
+        if folder.launcher.exists():
+            return
+        others = [other for other in find_attempts(self._root) if other != attempt.id and self._is_live(other)]
+        if len(others) >= self._max_running:
+            raise NoCapacity(f"{len(others)} of {self._max_running} running")
+        folder.path.mkdir(parents=True, exist_ok=True)
+        # A machine that ended between request and launcher is seen again after the grace: then it is buried unborn.
+        folder.exit.unlink(missing_ok=True)
+        self._ended.pop(attempt.id, None)
+        write_whole(folder.request, request.to_json(attempt))
+        self._launch(attempt.id, folder)
 
     def observe(self) -> Mapping[AttemptId, AttemptStatus]:
         """All attempts below the root."""
@@ -109,8 +117,8 @@ class LocalRuns:
     def _launch(self, attempt: AttemptId, folder: AttemptFolder) -> None:
         command = launch_command(self._python, self._root, attempt, threads=self._threads)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_paths())}
-        try:
-            with folder.log.open("ab") as log:
+        with folder.log.open("ab") as log:
+            try:
                 subprocess.run(
                     command,
                     env=environment,
@@ -120,9 +128,10 @@ class LocalRuns:
                     timeout=_LAUNCH_TIMEOUT_S,
                     check=True,
                 )
-        except (OSError, subprocess.SubprocessError) as error:
-            shutil.rmtree(folder.path, ignore_errors=True)
-            raise BackendUnavailable("the launcher could not be started") from error
+            except (OSError, subprocess.SubprocessError) as error:
+                words = "\n".join(read_last_lines(folder.log, 1)) or str(error)
+                shutil.rmtree(folder.path, ignore_errors=True)
+                raise CannotLaunch(Waiting(code="launcher", words=words)) from error
 
     def _is_live(self, attempt: AttemptId) -> bool:
         folder = attempt_folder(self._root, attempt)

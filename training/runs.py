@@ -38,6 +38,14 @@ class BackendUnavailable(RunError):
     """The backend does not answer."""
 
 
+class CannotLaunch(BackendUnavailable):
+    """This machine cannot launch a training now."""
+
+    def __init__(self, waiting: "Waiting") -> None:
+        super().__init__(waiting.code)
+        self.waiting = waiting
+
+
 class Reason(StrEnum):
     """Why a run ended otherwise than well; each has its sentence and its remedy in the texts."""
 
@@ -136,7 +144,7 @@ class Waiting:
     """Its sentence is the text ``run.waiting.<code>``."""
     params: Mapping[str, str | int] = field(default_factory=dict)
     words: str = ""
-    """The cluster's own, in English; empty where it has none."""
+    """The cluster's or the system's own, in English; empty where it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ from training.runs import (
     AttemptId,
     AttemptStatus,
     BackendUnavailable,
+    CannotLaunch,
     NoCapacity,
     Observed,
     Point,
@@ -251,6 +252,10 @@ class RunsLoop:
         except Refused as refused:
             await self._end_refused(attempt.id, str(refused))
             return True
+        except CannotLaunch as error:
+            log.warning("run.not_launched", run=run_id, error=str(error))
+            await self._say_waiting(run_id, None, error.waiting)
+            return False
         except BackendUnavailable as error:
             log.warning("run.not_submitted", run=run_id, error=str(error))
             self._looks_until = time.monotonic() + SECONDS_OF_LATE_SUBMISSIONS

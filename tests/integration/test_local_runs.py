@@ -263,3 +263,17 @@ def test_other_methods_learn_too(stage: LocalStage, values: dict[str, Any]) -> N
     assert losses[-1] < losses[0]
     assert is_complete(stage.root / attempt.model)
     assert (stage.root / attempt.model / "adapter_config.json").exists() == ("method" not in values)
+
+
+def test_a_run_that_never_began_is_begun_and_not_taken_for_killed(stage: LocalStage) -> None:
+    attempt = stage.attempt("unborn", is_long=True)
+    folder = attempt_folder(stage.root, attempt.id)
+    folder.path.mkdir(parents=True)
+    folder.request.write_bytes(request.to_json(attempt))
+    os.utime(folder.request, (time.time() - 3600, time.time() - 3600))
+    assert stage.look()[attempt.id].reason is Reason.KILLED
+    stage.backend.submit(attempt)
+    begun = stage.launcher(attempt.id)
+    stage.backend.submit(attempt)
+    assert stage.launcher(attempt.id) == begun
+    assert stage.look()[attempt.id].state is RunState.PENDING
