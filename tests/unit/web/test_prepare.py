@@ -2,13 +2,11 @@
 
 import json
 import re
-import stat
 import sys
 from pathlib import Path
 
 import pytest
 
-from bot.secret import read_secret
 from bot.settings import Settings
 from bot.texts import LANGUAGES, texts
 from chainlit_app.lean import NoTracing
@@ -34,14 +32,6 @@ def test_nothing_of_ours_names_a_foreign_host() -> None:
             addresses = re.findall(r"https?://[^\s\"')]+", path.read_text(encoding="utf-8"))
             assert set(addresses) <= {"http://www.w3.org/2000/svg"}, path.name
     assert not re.search(r"https?://", CONFIG)
-
-
-def test_the_secret_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
-    path = tmp_path / "home" / "secret"
-    secret = read_secret(path)
-    assert len(secret) >= 48
-    assert read_secret(path) == secret
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_nothing_is_written_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
