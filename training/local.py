@@ -197,7 +197,7 @@ def _has_vanished(folder: AttemptFolder, attempt: AttemptId) -> bool:
 
 def _bury(folder: AttemptFolder) -> Outcome:
     """Write the end of an attempt whose launcher could not: from now on it is the same for everyone."""
-    outcome = Outcome(exit=Exit.KILLED, detail="the launcher is gone: it was killed, or the machine restarted")
+    outcome = Outcome(exit=Exit.KILLED)
     with suppress(OSError):
         write_exit(folder, outcome)
     return outcome

@@ -73,6 +73,8 @@ class Reason(StrEnum):
     """It took longer than allowed."""
     KILLED = "killed"
     """The launcher itself vanished without a word (killed, or the machine restarted)."""
+    NO_MODEL = "no_model"
+    """The training ended well, and its model is not whole."""
     BUG = "bug"
 
     @property

@@ -58,9 +58,7 @@ async def look_at_end(world: World, run: Run, attempt: AttemptId, status: Attemp
                 state=RunState.FAILED, progress=status.progress, reason=Reason.BUG, detail=str(error)
             )
     elif status.state is RunState.SUCCEEDED:
-        status = AttemptStatus(
-            state=RunState.FAILED, progress=status.progress, reason=Reason.BUG, detail="it ended without a model"
-        )
+        status = AttemptStatus(state=RunState.FAILED, progress=status.progress, reason=Reason.NO_MODEL)
     lines: tuple[str, ...] = ()
     if status.state is RunState.FAILED:
         lines = tuple(await asyncio.to_thread(lambda: list(world.runs.logs(attempt, last_lines=LINES_ON_CARD))))

@@ -10,7 +10,7 @@ from bot.replies import Comparison
 from storage.models import Attempt, Host, Message, Model, Run, Service, Thread
 from storage.states import HostState, ModelKind, RunState, ServiceState, Wish
 from tests.conversing import MACHINE
-from tests.living import Living, living, make_due
+from tests.living import BEGIN, Living, living, make_due
 from training.machine import Gpu
 from training.runs import AttemptId, Reason
 
@@ -152,6 +152,23 @@ async def test_a_run_stopped_before_its_first_step_keeps_nothing(tmp_path: Path)
         assert [choice.say for choice in life.card("run").choices] == [f"/retry {run.name}", f"/logs {run.name}"]
         replies = await life.house.say(f"/deploy {run.name}")
         assert "no tuned model called" in replies[-1].markdown  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "its model is not there"), ("zh-CN", "它的模型不存在")])
+async def test_a_run_that_ends_without_its_model_says_so_in_one_language(
+    tmp_path: Path, language: str, words: str
+) -> None:
+    async with living(tmp_path) as life:
+        await life.house.say(BEGIN, files=[life.data], language=language)
+        run = await life.row(Run)
+        await life.loops.once()
+        attempt = life.runs.attempts[AttemptId(run.id, 1)]
+        attempt.status = replace(attempt.status, state=RunState.SUCCEEDED, has_model=False)
+        await life.loops.once()
+        assert (await life.row(Run)).reason == Reason.NO_MODEL
+        note = life.card("run").note
+        assert words in note
+        assert "\n" not in note
 
 
 async def test_a_killed_trainer_fails_with_its_log_and_a_retry_resumes(tmp_path: Path) -> None:
