@@ -29,8 +29,8 @@ NEEDED_FILES = (
     "model*.safetensors",
     "model.safetensors.index.json",
 )
-SILENCE_S = 60
-"""So long may a hub say nothing in the middle of an answer; its library would wait for ever."""
+_ANSWER_S = 30
+"""So long may the hub take to answer what is asked first; its library would wait for ever."""
 
 
 def main(name: str, folder: str, endpoint: str | None = None) -> None:
@@ -49,7 +49,7 @@ def fetch(name: str, folder: Path, *, endpoint: str | None = None) -> None:
 
     Raises CannotGoOnError: ``hub_no_model``, ``hub_closed``, ``hub_unreachable``, ``hub_no_weights``, ``hub_disk``.
     """
-    from huggingface_hub import HfApi, get_session, snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -60,11 +60,10 @@ def fetch(name: str, folder: Path, *, endpoint: str | None = None) -> None:
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    get_session().timeout = SILENCE_S
     # Of whichever HTTP library the hub's library uses in its version.
     http_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])
     try:
-        siblings = HfApi(endpoint=endpoint).model_info(name, files_metadata=True).siblings or []
+        siblings = HfApi(endpoint=endpoint).model_info(name, timeout=_ANSWER_S, files_metadata=True).siblings or []
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in siblings}
         wanted = [file for file in sizes if any(fnmatch(file, pattern) for pattern in NEEDED_FILES)]
         if not any(file.endswith(".safetensors") for file in wanted):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ import psutil
 import pytest
 
 from bot.hub import MODULE
+from bot.reconcile import hub
 from bot.reconcile.models import ModelsLoop
 from bot.replies import RunCard, Text
+from bot.stopping import CannotGoOnError
 from storage.manifests import write_manifest
 from storage.models import Model
 from storage.states import ModelState
@@ -203,6 +206,15 @@ def test_a_fetch_ends_with_whoever_began_it(tmp_path: Path) -> None:
             assert fetching.poll() is None
             fetching.stdin.close()
             assert fetching.wait(60) == 1
+
+
+async def test_a_hub_that_accepts_and_says_nothing_is_given_up(tmp_path: Path) -> None:
+    totals: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(CannotGoOnError) as raised:
+            await hub.fetch("acme/small", tmp_path / "small", totals.append, endpoint=endpoint, silence_s=2)
+    assert raised.value.code == "hub_unreachable"
 
 
 async def test_another_organisation_s_model_of_the_same_name_is_another_model(tmp_path: Path) -> None:
