@@ -73,7 +73,7 @@ class RunBackendContract:
         stage.backend.cancel(running.id)
         stage.backend.cancel(running.id)
         stopped = stage.wait(running.id, has_ended)
-        assert (stopped.state, stopped.reason) == (RunState.CANCELLED, Reason.STOPPED)
+        assert (stopped.state, stopped.reason) == (RunState.CANCELLED, Reason.STOPPED), stopped
         assert stopped.has_model
         assert 0 < stopped.progress.step < stopped.progress.steps
         stage.backend.release(running.id)

@@ -7,10 +7,11 @@ from training.trainer.exits import BadConfiguration, BadData, Diverged, Ended, E
 from training.trainer.outcomes import Outcome, RankOutcome, judge
 
 SEEN_BY_A_CLUSTER = {Reason.NODE_LOST, Reason.UNSCHEDULABLE, Reason.NO_IMAGE, Reason.REFUSED, Reason.DEADLINE}
+SEEN_BY_THE_SERVER = {Reason.NO_MODEL}
 
 
 def test_every_reason_that_a_trainer_can_tell_has_one_exit_code() -> None:
-    assert {exit_.reason for exit_ in Exit} == {None, *Reason} - SEEN_BY_A_CLUSTER
+    assert {exit_.reason for exit_ in Exit} == {None, *Reason} - SEEN_BY_A_CLUSTER - SEEN_BY_THE_SERVER
     assert [int(exit_) for exit_ in Exit] == sorted({int(exit_) for exit_ in Exit})
 
 
