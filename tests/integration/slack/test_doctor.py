@@ -106,7 +106,13 @@ async def test_every_workspace_is_looked_at(tmp_path: Path) -> None:
     assert "files:read" in by_name["Few"][1]
 
 
-@pytest.mark.parametrize(("keys", "words"), [("k", "no Fernet key"), (Fernet.generate_key().decode(), "add that key")])
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        pytest.param("k", "no Fernet key", id="no key"),
+        pytest.param(Fernet.generate_key().decode(), "add that key", id="another key"),
+    ],
+)
 async def test_keys_with_which_the_server_cannot_read(tmp_path: Path, keys: str, words: str) -> None:
     async with SlackEmulator() as slack:
         await install(slack.add_workspace("Acme"), tmp_path)
