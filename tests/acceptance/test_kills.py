@@ -32,7 +32,8 @@ def server(tmp_path: Path, tiny_model: Path) -> Iterator[ServerProcess]:
 @asynccontextmanager
 async def reloaded(server: ServerProcess, thread_id: str) -> AsyncIterator[Page]:
     async with open_page(server.address, thread_id=thread_id) as page:
-        await page.until(lambda: page.messages)
+        # Whatever is shown at this moment may come before the thread itself.
+        await page.until(lambda: page.named("resume_thread"))
         yield page
 
 
