@@ -268,7 +268,7 @@ def test_the_api_server_away_for_a_while(make_stage: Make, cluster: Cluster) -> 
         assert time.monotonic() < deadline
         time.sleep(0.2)
     status = stage.wait(attempt.id, has_ended)
-    assert (status.state, status.has_model) == (RunState.SUCCEEDED, True)
+    assert (status.state, status.has_model) == (RunState.SUCCEEDED, True), (status, stage.log(attempt.id))
 
 
 async def attempts_of(house: Harness) -> dict[int, Attempt]:
