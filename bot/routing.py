@@ -71,7 +71,7 @@ class _Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Somebody who can be asked without a place: before a service is ready."""
+    """Somebody who can be asked before a service is ready."""
 
     address: Address
     model: str
@@ -153,6 +153,19 @@ class Routes:
             finally:
                 self._leave(place)
 
+    @asynccontextmanager
+    async def place_at(self, known: Known, replica: Replica, *, turn: str) -> AsyncIterator[None]:
+        """A place at just this replica, before the service is ready: whoever puts it to the proof waits like those who
+        talk to others there."""
+        place = self._enter(turn, known, replica)
+        try:
+            while not place.ticket.holds:
+                place.ticket.changed.clear()
+                await place.ticket.changed.wait()
+            yield
+        finally:
+            self._leave(place)
+
     def is_busy(self, host_id: str) -> bool:
         """Whether a request waits for a host, or is being answered there."""
         return self._under_way.get(host_id, 0) > 0
@@ -225,9 +238,7 @@ class Routes:
     ) -> _Place | None:
         """A place at the key's own replica; None where that one is gone before there was one."""
         name = favourite(asked.sticky, [one.name for one in replicas])
-        replica = next(one for one in replicas if one.name == name)
-        queue = self._queue(known, replica)
-        place = _Place(known=known, replica=replica, queue=queue, ticket=queue.enter(asked.turn))
+        place = self._enter(asked.turn, known, next(one for one in replicas if one.name == name))
         if place.ticket.holds:
             return place
         is_taken = False
@@ -259,6 +270,10 @@ class Routes:
             await self.sightings.look()
         known = self.sightings.service(asked.service_id) or place.known
         return any(one.name == place.replica.name for one in self._replicas(known, asked))
+
+    def _enter(self, turn: str, known: Known, replica: Replica) -> _Place:
+        queue = self._queue(known, replica)
+        return _Place(known=known, replica=replica, queue=queue, ticket=queue.enter(turn))
 
     def _queue(self, known: Known, replica: Replica) -> FairQueue:
         key = (known.service.host_id, replica.name)

@@ -15,15 +15,16 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from bot.hosting import context_tokens, served_name
 from bot.routing import Target
+from bot.sightings import Known
 from bot.speaking import Speaking
 from bot.tokenizers import Tokenizers
 from bot.world import World
 from serving.chat import ChatRequest, ends_by_itself
 from serving.parity import Prompt, check_parity, prompts
 from serving.sampling import SamplingValue
-from serving.services import Address, ChatTooLong, NotProven
+from serving.services import ChatTooLong, NotProven, Replica
 from storage.artifact_errors import Incomplete
-from storage.models import DatasetVersion, Host, Model, Run, Service
+from storage.models import DatasetVersion, Model, Run
 from training.conversation import Conversation
 from training.datasets import DatasetError, DatasetReport, conversations
 from training.datasets.preview import ROWS_LOOKED_AT
@@ -77,36 +78,35 @@ class Proving:
         self._speaking = speaking
         self._tokenizers = Tokenizers()
 
-    async def prove(self, service: Service, model: Model, address: Address) -> None:
-        """Returns when the service is as it should be.
+    async def prove(self, known: Known, replica: Replica) -> None:
+        """Returns when the service is as it should be at ``replica``.
 
         Raises NotProven where it is not; what ``stream_answer`` raises, and ArtifactError, where that cannot be told
         for now.
         """
-        async with self._world.store.reading() as session:
-            host = await session.get_one(Host, service.host_id)
-            base = await session.get_one(Model, host.base_model_id)
-        target = Target(address=address, model=served_name(model), base=base, place=host.place)
+        model, address = known.model, replica.address
+        target = Target(address=address, model=served_name(model), base=known.base, place=known.host.place)
         try:
             material = await self._material(model, target)
             if material is None:
-                log.info("service.parity_skipped", service=service.id, model=model.id)
+                log.info("service.parity_skipped", service=known.service.id, model=model.id)
             else:
                 await check_parity(address, target.model, material.prompts, material.tokenizer)
-            await self._require_an_end(service, model, target, material.questions if material else ())
+            requests = await self._requests(material.questions if material else (), target, model.system_prompt)
+            await self._require_an_end(known, replica, requests)
         except TokenizerError as error:
             raise NotProven(f"tokenizer_error.{error.code}", **error.params) from error
         except ChatTooLong as error:
             raise NotProven(error.code, **error.params) from error
 
-    async def _require_an_end(
-        self, service: Service, model: Model, target: Target, questions: Sequence[_Question]
-    ) -> None:
+    async def _require_an_end(self, known: Known, replica: Replica, requests: Sequence[ChatRequest]) -> None:
         """Ask until an answer ends by itself; where somebody accepts that none does, an answer is enough."""
-        accepts_endless = service.accepts_endless == model.id
-        requests = await self._requests(questions, target, model.system_prompt)
+        service = known.service
+        accepts_endless = service.accepts_endless == known.model.id
         for request in requests:
-            if await ends_by_itself(_cut(request) if accepts_endless else request) or accepts_endless:
+            async with self._speaking.routes.place_at(known, replica, turn=f"proof:{service.id}"):
+                is_ended = await ends_by_itself(_cut(request) if accepts_endless else request)
+            if is_ended or accepts_endless:
                 return
             log.info("service.answer_without_end", service=service.id, tokens=request.sampling["max_tokens"])
         raise NotProven("proof.endless", tries=len(requests), tokens=requests[-1].sampling["max_tokens"])

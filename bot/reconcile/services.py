@@ -43,6 +43,11 @@ class _Served:
     status: HostStatus | None
 
     @property
+    def known(self) -> Known:
+        """The rows alone."""
+        return Known(service=self.service, model=self.model, base=self.base, host=self.host)
+
+    @property
     def replicas(self) -> tuple[Replica, ...]:
         """Those that answer."""
         return self.status.replicas if self.status and self.status.state is HostState.READY else ()
@@ -79,8 +84,7 @@ class ServicesLoop:
             served = [await _load(session, service, hosts) for service in services]
         self._sweep(served, hosts)
         for one in served:
-            known = Known(service=one.service, model=one.model, base=one.base, host=one.host)
-            self._speaking.routes.sightings.note(known, read_at=read_at)
+            self._speaking.routes.sightings.note(one.known, read_at=read_at)
             if one.service.wanted is Wish.DOWN:
                 if one.service.state is not ServiceState.STOPPED:
                     await self._change(one, ServiceState.STOPPED)
@@ -203,7 +207,7 @@ class ServicesLoop:
         await self._prove_on(one, (one.current or staying or one.replicas)[0])
 
     async def _prove_on(self, one: _Served, replica: Replica) -> None:
-        await self._proving.prove(one.service, one.model, replica.address)
+        await self._proving.prove(one.known, replica)
         self._proven[one.service.id] = replica.template
 
     async def _change(self, one: _Served, state: ServiceState, *, reason: str | None = None) -> None:

@@ -1,5 +1,6 @@
 """Before a service is ready it reads its own data as it was trained, and ends an answer by itself."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from storage.services import change_service
 from storage.states import ServiceState
 from tests.conversing import TEMPLATE, write_rows
 from tests.fake_vllm import Body, FakeVllm
-from tests.living import Living, living, make_due
+from tests.living import Living, living, make_due, serve, until
 
 ROWS: list[dict[str, object]] = [
     {"instruction": f"What is number {n}?", "input": "", "output": f"It is {n}, said {{{{name}}}} of {{{{author}}}}."}
@@ -232,3 +233,22 @@ async def test_a_model_whose_data_is_gone_is_greeted(tmp_path: Path) -> None:
         assert (await life.row(Service)).state is ServiceState.READY
         assert "service.parity_skipped" in [line["event"] for line in logged]
         assert (await requests(life))[0]["messages"] == [{"role": "user", "content": "Hi"}]
+
+
+async def test_a_proof_waits_for_its_turn_behind_those_who_talk(tmp_path: Path) -> None:
+    async with living(tmp_path, streams_per_replica=1) as life:
+        await serve(life)
+        host = await host_of(life)
+        host.is_held = True
+        talking = asyncio.create_task(life.house.say("Are you there?", thread="thread-1"))
+        await until(lambda: host.running == 1)
+        await life.begin("deploy", thread="thread-2")
+        finishing = asyncio.create_task(life.finish())
+        [queue] = life.house.application.routes._queues.values()
+        await until(lambda: queue.waiting == 1)
+        assert await requests(life) == []
+        host.is_held = False
+        await asyncio.gather(talking, finishing)
+        assert (await life.row(Service)).state is ServiceState.READY
+        assert await requests(life) != []
+        assert host.most_running == 1
