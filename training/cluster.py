@@ -39,6 +39,8 @@ REQUEST_TIMEOUT_S = 20
 WATCH_S = 60
 """How long a watch stays open before it is asked for anew; silence much longer than that is a broken line."""
 SLACK_S = 15
+NOT_READY = "not yet ready to handle request"
+"""What an API server that has just started says of its policies, with the status of a refusal."""
 MANAGER = "tunesmith"
 """Who owns the fields that we apply."""
 _AUTHENTICATION = "authentication.k8s.io/v1"
@@ -355,5 +357,7 @@ def _error_of(status: int, data: bytes) -> ClusterError:
         message = str(said["message"])
         if kind is Conflict and said["reason"] != "AlreadyExists":
             # Two requests crossed, such as two that a quota counted at once: nothing was made.
+            kind = Unreachable
+        if NOT_READY in message:
             kind = Unreachable
     return kind(" ".join(message.split())[:500])

@@ -254,7 +254,7 @@ class KubernetesRuns:
         uid, is_held = found["metadata"]["uid"], bool(found["spec"].get("suspend"))
         age_s = since(found["metadata"]["creationTimestamp"])
         if not pods and not is_held and age_s > SECONDS_BEFORE_WARNINGS:
-            verdict = verdicts.refused(self._warnings.get(uid, ()))
+            verdict = verdicts.refused(found, self._warnings.get(uid, ()))
             if verdict is not None:
                 return verdict
         words = self._queue_words.get(uid, ()) if is_held and self.place.queue else ()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from storage.states import RunState
-from training.cluster import Json, since
+from training.cluster import NOT_READY, Json, since
 from training.places import ClusterPlace
 from training.pods import QUEUE_LABEL
 from training.runs import Reason, Waiting
@@ -16,8 +16,9 @@ STOP_ANNOTATION = "tunesmith/stop"
 """On a Job whose person asked for a stop."""
 
 _QUOTA_WORDS = ("exceeded quota", "status unknown for quota")
-_NO_REFUSALS = ("Internal error occurred", "the object has been modified")
-"""The API server could not tell: a webhook or a quota's count did not answer in time, or two counted at once."""
+_REFUSAL = re.compile(r'" is (forbidden|invalid): |denied the request')
+"""How the API server, or a webhook that it asks, refuses an object by its name. Other errors pass: no answer, a webhook
+or a count that is late, an account whose rights a server that has just started does not know yet."""
 
 _IMAGE_TROUBLES = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull"})
 _NO_IMAGE = "InvalidImageName"
@@ -160,15 +161,16 @@ def is_for_quota(words: str) -> bool:
     return any(each in words for each in _QUOTA_WORDS)
 
 
-def refused(messages: Sequence[str]) -> Verdict | None:
-    """Of a Job that gets no pods: the cluster's refusal, from the warnings about it."""
-    messages = [each for each in messages if not any(words in each for words in _NO_REFUSALS)]
-    if not messages:
-        return None
-    words = messages[-1]
-    if is_for_quota(words):
-        return Verdict(state=RunState.PENDING, waiting=Waiting(code="quota", words=words))
-    return _failed(Reason.REFUSED, words)
+def refused(job: Json, messages: Sequence[str]) -> Verdict | None:
+    """Of a Job that gets no pods, from the warnings about it: refused for good, or waiting until the cluster can."""
+    refusals = [each for each in messages if _REFUSAL.search(each) and NOT_READY not in each]
+    if refusals and not is_for_quota(refusals[-1]):
+        return _failed(Reason.REFUSED, refusals[-1])
+    if refusals:
+        return Verdict(state=RunState.PENDING, waiting=Waiting(code="quota", words=refusals[-1]))
+    if messages:
+        return Verdict(state=RunState.PENDING, waiting=replace(_preparation(job, []), words=messages[-1]))
+    return None
 
 
 def queue_words(workload: Json) -> list[str]:

@@ -185,6 +185,34 @@ def test_a_quota_makes_it_wait_and_a_policy_refuses_it(make_stage: Make, cluster
         cluster.kubectl("label", "namespace", NAMESPACE, f"{strict.split('=')[0]}-")
 
 
+@contextmanager
+def controller_without_rights(cluster: Cluster) -> Iterator[None]:
+    """As in the first seconds of an API server: it does not know yet that the controller of Jobs may make pods."""
+    name = "system:controller:job-controller"
+    role = json.loads(cluster.kubectl("get", "clusterrole", name, "-o", "json"))
+    rules = [rule for rule in role["rules"] if "pods" not in rule["resources"]]
+    assert len(rules) < len(role["rules"])
+    role["metadata"] = {"name": name}
+    apply(cluster, {**role, "rules": rules})
+    try:
+        yield
+    finally:
+        apply(cluster, role)
+
+
+def test_an_error_of_the_clusters_own_is_no_refusal(make_stage: Make, cluster: Cluster) -> None:
+    stage = make_stage()
+    attempt = stage.make("early")
+    with controller_without_rights(cluster):
+        stage.backend.submit(attempt)
+        waiting = stage.wait(attempt.id, lambda status: bool(status.waiting and status.waiting.words)).waiting
+        assert waiting is not None
+        assert (waiting.code, waiting.params) == ("pods", {"running": 0, "wanted": 1})
+        assert 'cannot create resource "pods"' in waiting.words
+    status = stage.wait(attempt.id, has_ended)
+    assert (status.state, status.has_model) == (RunState.SUCCEEDED, True), (status, stage.log(attempt.id))
+
+
 @pytest.mark.parametrize("counted", ["count/jobs.batch", "count/services"])
 def test_a_quota_of_objects_makes_it_wait_and_leaves_nothing_half(
     make_stage: Make, cluster: Cluster, counted: str

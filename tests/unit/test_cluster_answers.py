@@ -35,6 +35,8 @@ class Answers(BaseHTTPRequestHandler):
                 self._answer(200, b"<html>Log in</html>")
             case "/forbidden":
                 self._answer(403, b'{"message": "things are\\nforbidden"}')
+            case "/starting":
+                self._answer(403, b'{"message": "things \\"a\\" is forbidden: not yet ready to handle request"}')
             case "/there":
                 self._answer(409, b'{"message": "one is there", "reason": "AlreadyExists"}')
             case "/crossed":
@@ -79,6 +81,7 @@ def api(tmp_path: Path) -> Iterator[tuple[Cluster, type[Answers]]]:
     [
         ("/page", Unreachable, "the answer is no JSON"),
         ("/forbidden", Forbidden, "things are forbidden"),
+        ("/starting", Unreachable, 'things "a" is forbidden: not yet ready to handle request'),
         ("/there", Conflict, "one is there"),
         ("/crossed", Unreachable, "try again"),
         ("/bare", Unreachable, "HTTP 503"),

@@ -351,22 +351,48 @@ def test_pods_come_up_then_load_then_run() -> None:
     assert under_way(pod(), pod(), machines=2, begun=True) == Verdict(state=RunState.RUNNING)
 
 
-def test_a_quota_is_waited_for_and_another_refusal_is_final() -> None:
-    assert verdicts.refused([]) is None
-    words = 'pods "a" is forbidden: exceeded quota: team'
-    quota = verdicts.refused(["older", words])
-    assert quota == Verdict(state=RunState.PENDING, waiting=Waiting(code="quota", words=words))
-    fresh = 'pods "a" is forbidden: status unknown for quota: team, resources: requests.cpu'
-    assert verdicts.refused([fresh]) == Verdict(state=RunState.PENDING, waiting=Waiting(code="quota", words=fresh))
-    policy = verdicts.refused([words, "violates\nPodSecurity"])
-    assert policy == Verdict(state=RunState.FAILED, reason=Reason.REFUSED, detail="violates PodSecurity")
+POLICY = 'Error creating: pods "a" is forbidden: violates\nPodSecurity "restricted"'
+QUOTA = 'Error creating: pods "a" is forbidden: exceeded quota: team'
 
 
-def test_an_api_server_that_could_not_tell_has_not_refused() -> None:
-    hurried = "Internal error occurred: resource quota evaluation timed out"
-    crossed = 'Operation cannot be fulfilled on resourcequotas "team": the object has been modified; please try again'
-    assert verdicts.refused([hurried, crossed]) is None
-    assert verdicts.refused(["violates PodSecurity", hurried]) == verdicts.refused(["violates PodSecurity"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        POLICY,
+        'Error creating: Pod "a" is invalid: spec.containers[0].image: Required value',
+        'Error creating: admission webhook "cards.example" denied the request: no cards for you',
+        """Error creating: pods "a" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no""",
+    ],
+)
+def test_a_refusal_is_final(words: str) -> None:
+    refused = Verdict(state=RunState.FAILED, reason=Reason.REFUSED, detail=" ".join(words.split()))
+    assert verdicts.refused(job(), [words]) == refused
+    assert verdicts.refused(job(), [QUOTA, words]) == refused
+
+
+def test_a_quota_is_waited_for() -> None:
+    assert verdicts.refused(job(), []) is None
+    fresh = 'Error creating: pods "a" is forbidden: status unknown for quota: team, resources: requests.cpu'
+    for words in (QUOTA, fresh):
+        quota = Verdict(state=RunState.PENDING, waiting=Waiting(code="quota", words=words))
+        assert verdicts.refused(job(), ["older", words]) == quota
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Error creating: Internal error occurred: resource quota evaluation timed out",
+        'Error creating: Operation cannot be fulfilled on resourcequotas "team": the object has been modified',
+        'Error creating: Post "https://10.0.0.1:6443/api/v1/namespaces/a/pods": read: connection reset by peer',
+        'Error creating: pods is forbidden: User "system:serviceaccount:kube-system:job-controller" cannot create '
+        'resource "pods" in API group "" in the namespace "trainings"',
+        'Error creating: pods "a" is forbidden: not yet ready to handle request',
+    ],
+)
+def test_an_api_server_that_could_not_tell_has_not_refused(words: str) -> None:
+    waiting = Waiting(code="pods", params={"running": 0, "wanted": 2}, words=words)
+    assert verdicts.refused(job(machines=2), [words]) == Verdict(state=RunState.PENDING, waiting=waiting)
+    assert verdicts.refused(job(), [POLICY, words]) == verdicts.refused(job(), [POLICY])
 
 
 def test_what_kueue_says() -> None:
