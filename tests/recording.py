@@ -1,5 +1,6 @@
 """A face that remembers what it shows, as a person would see it."""
 
+import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -40,6 +41,16 @@ class RecordingFace:
         return self.visible(key)[-1]
 
 
+def places_told(face: RecordingFace, key: str) -> list[int]:
+    """How many stood before a thread in the queue for a model, each time it was told."""
+    notes = [
+        reply.note
+        for thread, _, reply in face.showings
+        if thread == key and isinstance(reply, Answer) and "busy" in reply.note
+    ]
+    return [int(found[0]) if (found := re.findall(r"\d+", note)) else 0 for note in notes]
+
+
 def words(reply: Reply) -> str:
     """All the words of a reply, for assertions on what a person can read."""
     parts: list[str] = []
@@ -59,4 +70,4 @@ def words(reply: Reply) -> str:
     return "\n".join(parts)
 
 
-__all__ = ["Answer", "Question", "RecordingFace", "Text", "words"]
+__all__ = ["Answer", "Question", "RecordingFace", "Text", "places_told", "words"]

@@ -255,8 +255,9 @@ async def say_web(page: Page, text: str, expected: str = "", *, seconds: float =
 
 
 async def many_at_once(house: Product, name: str, whole: str) -> None:
-    """Eight threads at once. A model as small as this repeats no secret word: how far each may go in the answer tells
-    the threads apart, as none may go as far as another."""
+    """Eight threads at once with the same question: each gets its own answer, told by how far it may go, as none may go
+    as far as another. A model as small as this repeats no secret word, so nothing is seen here of what was said before,
+    and nobody waits, as a replica takes eight: for both see the eight threads of ``tests/acceptance``."""
     face = RecordingFace()
     house.application.faces["test"] = face
     threads = Harness(application=house.application, face=face)

@@ -1,15 +1,14 @@
 """Fifty threads at once: each gets its own answer, in a fair order, and none is lost."""
 
 import asyncio
-import re
 from itertools import chain
 from pathlib import Path
 
-from bot.replies import Answer
 from storage.models import Host, Service
 from storage.threads import open_thread
 from tests.fake_vllm import FakeVllm
 from tests.living import Living, living, serve, until
+from tests.recording import places_told
 
 THREADS = 50
 PLACES = 3
@@ -80,14 +79,6 @@ async def test_fifty_threads_are_answered_each_with_its_own_word(tmp_path: Path)
             assert numbers == sorted(numbers)
             assert replica.most_running <= PLACES
             assert len(numbers) > PLACES
-        assert all(places == sorted(places, reverse=True) for places in (places_told(life, key) for key in keys))
-
-
-def places_told(life: Living, key: str) -> list[int]:
-    """How many stood before a thread, each time it was told."""
-    notes = [
-        reply.note
-        for thread, _, reply in life.house.face.showings
-        if thread == key and isinstance(reply, Answer) and "busy" in reply.note
-    ]
-    return [int(found[0]) if (found := re.findall(r"\d+", note)) else 0 for note in notes]
+        assert all(
+            places == sorted(places, reverse=True) for places in (places_told(life.house.face, key) for key in keys)
+        )
