@@ -7,7 +7,7 @@ from bot.diagnoses import Diagnosis, found
 from serving.manifest import Sources, deployment, serving_of
 from serving.services import HostSpec
 from serving.sizing import defaults
-from serving.vllm_command import Build
+from serving.vllm_command import DEFAULT_LORAS, Build
 from training.cluster import Cluster, ClusterError, Conflict, Forbidden, Json, Missing, Unreachable
 from training.places import ClusterPlace, ServingPlace
 
@@ -60,6 +60,7 @@ def example_deployment(place: ClusterPlace, *, is_bucket: bool) -> Json:
         base_model=f"/{artifact}",
         base_name=name,
         context_tokens=4096,
+        max_loras=DEFAULT_LORAS[Build(serving.build)],
         gpus=0 if serving.build == "cpu" else serving.gpus,
         place=place.name,
         artifact=artifact,

@@ -3,7 +3,7 @@
 from bot.world import World
 from serving.services import AdapterRef, HostSpec
 from serving.splitting import fewer_cards
-from serving.vllm_command import VLLM_LORA_RANKS
+from serving.vllm_command import DEFAULT_LORAS, VLLM_LORA_RANKS, Build, find_build
 from storage.models import Host, Model
 from storage.states import ModelKind
 from training.checkpoints import CheckpointFacts
@@ -17,7 +17,9 @@ LONGEST_CONTEXT_GPU = 32768
 """In tokens. Longer contexts of a model are left unused: their cache would not fit."""
 
 DEFAULT_LORA_RANK = 16
-DEFAULT_LORAS = 4
+
+MOST_LORAS = 64
+"""Tuned models that a host may be started for."""
 
 LARGEST_LORA_RANK = VLLM_LORA_RANKS[-1]
 """What a plan may ask for: a host is started anew where an adapter needs a higher rank than it was started with."""
@@ -32,7 +34,7 @@ async def host_spec(world: World, host: Host, base: Model) -> HostSpec:
         base_name=base.name,
         context_tokens=context_tokens(world, base, host.place),
         max_lora_rank=lora_rank_of(host),
-        max_loras=int(asked.get("max_loras", DEFAULT_LORAS)),
+        max_loras=loras_of(world, host),
         gpus=int(asked.get("gpus", default_gpus(world, base, host.place))),
         place=host.place,
         artifact=artifact_of(base),
@@ -45,6 +47,18 @@ async def host_spec(world: World, host: Host, base: Model) -> HostSpec:
         arguments=tuple(asked.get("arguments", ())),
         about={"base": base.name},
     )
+
+
+def is_cpu_build(world: World, place: str) -> bool:
+    """Whether vLLM computes on a CPU there."""
+    serving = world.serving(place)
+    build = Build(serving.build) if serving is not None else find_build(world.settings.serving_python)
+    return build is Build.CPU
+
+
+def default_loras(world: World, place: str) -> int:
+    """Tuned models that a model server in a place is started for, where nothing else is asked for."""
+    return DEFAULT_LORAS[Build.CPU if is_cpu_build(world, place) else Build.CUDA]
 
 
 def gpus_of(world: World, place: str) -> int:
@@ -94,6 +108,18 @@ async def adapter_ref(world: World, model: Model) -> AdapterRef:
 def lora_rank_of(host: Host) -> int:
     """The rank up to which the host serves adapters."""
     return int(host.settings.get("max_lora_rank", DEFAULT_LORA_RANK))
+
+
+def loras_of(world: World, host: Host) -> int:
+    """How many tuned models the host is started for."""
+    return int(host.settings.get("max_loras") or default_loras(world, host.place))
+
+
+def more_loras(loras: int, needed: int) -> int:
+    """``loras``, doubled until it is enough for ``needed``; at most what a host may be started for."""
+    while loras < min(needed, MOST_LORAS):
+        loras = min(2 * loras, MOST_LORAS)
+    return loras
 
 
 def is_adapter(model: Model) -> bool:

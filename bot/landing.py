@@ -5,9 +5,18 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.hosting import DEFAULT_LORA_RANK, host_model_id, is_adapter
+from bot.hosting import (
+    DEFAULT_LORA_RANK,
+    MOST_LORAS,
+    default_loras,
+    host_model_id,
+    is_adapter,
+    is_cpu_build,
+    loras_of,
+    more_loras,
+)
 from bot.world import World
-from serving.vllm_command import MOST_ADAPTERS_ON_CPU, Build, find_build, vllm_rank
+from serving.vllm_command import vllm_rank
 from storage.models import Host, Json, Model, Service
 from storage.services import find_host, services_on, want_host, want_service
 from storage.states import Wish
@@ -37,8 +46,20 @@ class Landing:
     """Names of the settings that would be others than now."""
     raises_rank: tuple[int, int] | None
     """The rank that the host serves up to now, and the one that the model needs, where that is more."""
+    is_cpu: bool
+    """Whether the host computes on a CPU, where it holds no more tuned models than it is started for."""
+    loras: int
+    """How many tuned models the host is started for up to now."""
+    adapters: int
+    """How many are to be up on it, this one among them."""
+    raises_loras: bool
+    """Whether the host would be started for more of them, without anybody having asked for a number."""
+    is_short: bool
+    """Whether the number that was asked for does not do."""
     is_full: bool
     """Whether the host can hold no adapter more."""
+    can_keep: bool
+    """Whether the host could take the model as it is."""
 
     @property
     def disturbs(self) -> bool:
@@ -66,16 +87,24 @@ async def find_landing(
     A change to None takes the setting back to its default.
     """
     base_id = host_model_id(model)
+    changes = changes or {}
     host = await find_host(session, base_id, place)
-    others = await services_on(session, host.id) if host is not None else ()
-    others = tuple(other for other in others if service is None or other.id != service.id)
+    present = await services_on(session, host.id) if host is not None else ()
+    others = tuple(other for other in present if service is None or other.id != service.id)
     before = dict(host.settings) if host is not None else {}
-    settings = {name: value for name, value in {**before, **(changes or {})}.items() if value is not None}
+    settings = {name: value for name, value in {**before, **changes}.items() if value is not None}
     rank = int(model.facts.get("rank", 0)) if is_adapter(model) else 0
-    served = vllm_rank(int(settings.get("max_lora_rank", DEFAULT_LORA_RANK)))
+    served = _rank(settings)
     if rank > served:
         settings["max_lora_rank"] = vllm_rank(rank)
-    loaded = {other.model_id for other in others} | {model.id}
+    is_cpu, default = is_cpu_build(world, place), default_loras(world, place)
+    loras = loras_of(world, host) if host is not None else default
+    adapters = len(({other.model_id for other in others} | {model.id}) - {base_id})
+    # On a GPU they would take turns: that one more comes is the occasion to ask, and no other change of a service is.
+    is_cause = is_adapter(model) and (is_cpu or model.id not in {one.model_id for one in present})
+    raises_loras = is_cause and "max_loras" not in changes and more_loras(loras, adapters) > loras
+    if raises_loras:
+        settings["max_loras"] = more_loras(loras, adapters)
     return Landing(
         base_id=base_id,
         place=place,
@@ -84,8 +113,19 @@ async def find_landing(
         settings=settings,
         changed=frozenset(name for name in WISHED if before.get(name) != settings.get(name)),
         raises_rank=(served, rank) if rank > served else None,
-        is_full=is_adapter(model) and len(loaded) > MOST_ADAPTERS_ON_CPU and is_cpu_build(world, place),
+        is_cpu=is_cpu,
+        loras=loras,
+        adapters=adapters,
+        raises_loras=raises_loras,
+        is_short=is_cpu and int(settings.get("max_loras", default)) < min(adapters, MOST_LORAS),
+        is_full=is_adapter(model) and is_cpu and adapters > MOST_LORAS,
+        can_keep=rank <= _rank(before) and not (is_cpu and adapters > loras),
     )
+
+
+def _rank(settings: Json) -> int:
+    """Up to which a host of these settings serves adapters."""
+    return vllm_rank(int(settings.get("max_lora_rank", DEFAULT_LORA_RANK)))
 
 
 async def land(
@@ -118,11 +158,3 @@ def serving_places(world: World) -> tuple[ClusterPlace, ...]:
 def serving_place(world: World, place: str) -> ClusterPlace | None:
     """The place of that name, where models are served; None: on this machine."""
     return next((one for one in serving_places(world) if one.name == place), None)
-
-
-def is_cpu_build(world: World, place: str) -> bool:
-    """Whether vLLM computes on a CPU there."""
-    found = serving_place(world, place)
-    if found is not None and found.serving is not None:
-        return found.serving.build == "cpu"
-    return find_build(world.settings.serving_python) is Build.CPU

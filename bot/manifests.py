@@ -20,6 +20,7 @@ from bot.texts import Texts
 from serving.manifest import Sources, deployment, fitting_size, owned, serving_of
 from serving.services import HostSpec
 from serving.splitting import fewer_cards
+from serving.vllm_command import DEFAULT_LORAS, Build
 from training.base_copies import copy_key
 from training.checkpoints import inspect_checkpoint
 from training.manifest import example_attempt, job, job_name, service
@@ -97,6 +98,7 @@ def example_host(folder: Path, place: ClusterPlace) -> HostSpec:
         base_model=str(folder),
         base_name=name,
         context_tokens=served_context(facts, gpus=gpus),
+        max_loras=DEFAULT_LORAS[Build(serving.build)],
         gpus=fewer_cards(facts, gpus),
         place=place.name,
         artifact=copy_key(folder),

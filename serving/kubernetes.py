@@ -157,7 +157,7 @@ class KubernetesVllm:
         self._want(host, artifact, is_wanted=True)
         for pod, replica in self._answering(host):
             if adapter.model_id not in replica.adapters:
-                require_slot(Build(self._serving.build), replica.adapters, adapter.model_id)
+                require_slot(Build(self._serving.build), spec.max_loras, replica.adapters, adapter.model_id)
                 self._load_there(replica, there)
                 self._note(pod, adapter.model_id, is_loaded=True)
 

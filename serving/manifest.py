@@ -96,6 +96,7 @@ def fitting_size(host: HostSpec, place: ClusterPlace) -> Size:
         build=Build(serving_of(place).build),
         gpus=host.gpus,
         max_lora_rank=host.max_lora_rank,
+        max_loras=host.max_loras,
         cache_bytes=kv_cache_bytes(host, Resources.kv_cache_bytes),
     )
 

@@ -74,7 +74,8 @@ class HostSpec:
     max_lora_rank: int = 16
     """The server is started with the next larger rank that vLLM knows."""
     max_loras: int = 4
-    """Adapters that compute at once on a GPU. More can be loaded: the server swaps them in from their folders."""
+    """Tuned models that it is started for. On a CPU it holds no more; on a GPU more take turns: the server swaps them
+    in from their folders."""
     dtype: str | None = None
     """None: float32 on a CPU, the checkpoint's own on a GPU."""
     gpus: int = 0

@@ -6,7 +6,7 @@ so that several fit a node, and larger ones more.
 
 from dataclasses import dataclass
 
-from serving.vllm_command import MOST_ADAPTERS_ON_CPU, Build
+from serving.vllm_command import DEFAULT_LORAS, Build, slots
 
 GIB = 2**30
 RECOMMENDED_CPU, RECOMMENDED_MEMORY_GIB = 16, 32
@@ -41,18 +41,21 @@ def defaults(
     build: Build,
     gpus: int = 0,
     max_lora_rank: int = 16,
+    max_loras: int = DEFAULT_LORAS[Build.CPU],
     cache_bytes: int | None = None,
 ) -> Size:
     """What suits a model whose files have ``weights_bytes``, at two bytes a number; 0: not known.
 
-    ``cache_bytes``: of the key-value cache in main memory, on a CPU; None: a GiB, or a quarter of the weights.
+    On a CPU adapters (``max_lora_rank``, ``max_loras``) count, and ``cache_bytes``: of the key-value cache in main
+    memory; None: a GiB, or a quarter of the weights.
     """
     is_cpu = build is Build.CPU
     if weights_bytes == 0:
         cpu, memory_gib = (4, 8) if is_cpu else (RECOMMENDED_CPU, RECOMMENDED_MEMORY_GIB)
     elif is_cpu:
         cpu = _cores_on_cpu(weights_bytes)
-        memory_gib = _up(_memory_on_cpu(weights_bytes, max_lora_rank, cache_bytes), 1)
+        adapters = _slots_bytes(weights_bytes, max_lora_rank, max_loras)
+        memory_gib = _up(_memory_on_cpu(weights_bytes, adapters, cache_bytes), 1)
     else:
         cpu = _cores_beside_gpus(weights_bytes, gpus)
         memory_gib = _up(weights_bytes + GPU_PROCESS_BYTES + gpus * GPU_WORKER_BYTES, 4)
@@ -70,20 +73,20 @@ def _cores_on_cpu(weights_bytes: int) -> int:
     return next((cores for limit, cores in ((1, 2), (4, 4), (12, 8)) if weights_bytes <= limit * GIB), 16)
 
 
-def _memory_on_cpu(weights_bytes: int, max_lora_rank: int, cache_bytes: int | None) -> int:
+def _memory_on_cpu(weights_bytes: int, adapters_bytes: int, cache_bytes: int | None) -> int:
     """Float32 weights are twice the files; adapters have their slots from the start."""
     cache = max(GIB, weights_bytes // 4) if cache_bytes is None else cache_bytes
-    return 2 * weights_bytes + cache + _slots_bytes(weights_bytes, max_lora_rank) + CPU_PROCESS_BYTES
+    return 2 * weights_bytes + cache + adapters_bytes + CPU_PROCESS_BYTES
 
 
-def _slots_bytes(weights_bytes: int, max_lora_rank: int) -> int:
+def _slots_bytes(weights_bytes: int, max_lora_rank: int, max_loras: int) -> int:
     """All slots for adapters on a CPU: one of rank 16 takes 20 MB for 269 MB of weights.
 
     An adapter has rank x width numbers a matrix where the model has width x width: with depth and width growing alike
     it grows like the weights to the power of two thirds.
     """
     one: float = 20e6 * (max_lora_rank / 16) * (weights_bytes / 269e6) ** (2 / 3)
-    return round(one * (MOST_ADAPTERS_ON_CPU + 1))
+    return round(one * slots(max_loras, Build.CPU))
 
 
 def _cores_beside_gpus(weights_bytes: int, gpus: int) -> int:

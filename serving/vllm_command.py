@@ -40,17 +40,24 @@ class Resources:
     """Of the GPU's memory, weights included."""
 
 
-MOST_ADAPTERS_ON_CPU = 16
-"""Loaded at once, where vLLM computes on a CPU. There it takes "no adapter" (-1) in a batch with others for the last
-slot, and a base model asked beside a tuned one answers like whatever is there (vllm-project/vllm, pull request 48421).
-So there is always a slot more than adapters, and the last one stays empty. A slot takes some 20 MB at rank 16 for a
-model of 135 M parameters."""
+DEFAULT_LORAS: Mapping[Build, int] = {Build.CPU: 16, Build.CUDA: 4}
+"""Tuned models that a server is started for, where nothing else is asked for."""
 
 
-def require_slot(build: Build, loaded: Collection[str], model_id: str) -> None:
+def slots(max_loras: int, build: Build) -> int:
+    """``--max-loras`` of a server for so many adapters.
+
+    On a CPU vLLM takes "no adapter" (-1) in a batch with others for the last slot, and a base model asked beside a
+    tuned one answers like whatever is there (vllm-project/vllm, pull request 48421). So there is always a slot more
+    than adapters, and the last one stays empty. A slot takes some 20 MB at rank 16 for a model of 135 M parameters.
+    """
+    return max_loras + 1 if build is Build.CPU else max_loras
+
+
+def require_slot(build: Build, max_loras: int, loaded: Collection[str], model_id: str) -> None:
     """Raise AdapterRefused (``serving.full``) where a server has no room for one more adapter."""
-    if build is Build.CPU and len(set(loaded) - {model_id}) >= MOST_ADAPTERS_ON_CPU:
-        raise AdapterRefused("serving.full", count=MOST_ADAPTERS_ON_CPU)
+    if build is Build.CPU and len(set(loaded) - {model_id}) >= max_loras:
+        raise AdapterRefused("serving.full", count=max_loras)
 
 
 def find_build(python: Path) -> Build:
@@ -84,7 +91,7 @@ def command(
         *("--host", listen, "--port", str(port), "--disable-uvicorn-access-log"),
         *("--max-model-len", str(host.context_tokens)),
         *("--enable-lora", "--max-lora-rank", str(vllm_rank(host.max_lora_rank))),
-        *("--max-loras", str(MOST_ADAPTERS_ON_CPU + 1 if build is Build.CPU else host.max_loras)),
+        *("--max-loras", str(slots(host.max_loras, build))),
         *(_for_cpu(host, resources) if build is Build.CPU else _for_cuda(host, resources)),
         *host.arguments,
     )

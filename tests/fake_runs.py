@@ -55,7 +55,7 @@ class FakeRuns:
         """Runs whose base model is still on its way."""
         self.calls: dict[str, int] = {}
         self._files = None if artifacts_root is None else ArtifactFiles(artifacts_root)
-        self._max_running = max_running
+        self.max_running = max_running
         self._steps = steps
 
     # The port
@@ -69,8 +69,8 @@ class FakeRuns:
         if attempt.id.run_id in self.preparing:
             raise Preparing(attempt.base_model)
         running = [other for other in list(self.attempts.values()) if not other.status.state.is_final]
-        if len(running) >= self._max_running:
-            raise NoCapacity(f"{len(running)} of {self._max_running} running")
+        if len(running) >= self.max_running:
+            raise NoCapacity(f"{len(running)} of {self.max_running} running")
         self.attempts[attempt.id] = FakeAttempt(attempt=attempt, status=AttemptStatus(state=RunState.PENDING))
         if self.loses_answers:
             raise BackendUnavailable("the answer was lost")

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from serving.services import AdapterRef, AdapterRefused, Address, HostSpec, HostStatus, Replica, ServerUnavailable
 from serving.vllm_client import VllmClient
-from serving.vllm_command import KEEP_ALIVE_S, vllm_rank
+from serving.vllm_command import KEEP_ALIVE_S, Build, require_slot, vllm_rank
 from storage.states import HostState
 from tests.served import Served
 from training.adapters import AdapterProblem, check_adapter
@@ -355,7 +355,13 @@ class FakeModelServer:
     """
 
     def __init__(
-        self, *, answer: Answer = echo, start_s: float = 0, between_tokens_s: float = 0, checks_adapters: bool = False
+        self,
+        *,
+        answer: Answer = echo,
+        start_s: float = 0,
+        between_tokens_s: float = 0,
+        checks_adapters: bool = False,
+        build: Build = Build.CUDA,
     ) -> None:
         self.answer = answer
         self.start_s = start_s
@@ -367,8 +373,8 @@ class FakeModelServer:
         self.words = ""
         """What hosts that start wait for, in the scheduler's words."""
         self.refused: dict[str, str] = {}
-        self.most_adapters = 1000
-        """Of a replica: one more is refused."""
+        self.build = build
+        """On a CPU a replica holds no more adapters than its host was started for."""
         self.replicas: dict[str, dict[str, FakeVllm]] = {}
         """Host -> its replicas by name."""
         self.specs: dict[str, HostSpec] = {}
@@ -455,16 +461,15 @@ class FakeModelServer:
         replicas = [replica for replica in self._ready(host) if replica.is_current]
         if not replicas:
             raise ServerUnavailable("serving.unavailable")
+        spec = self.specs[host]
         if self._checks_adapters:
-            spec = self.specs[host]
             try:
                 rank = vllm_rank(spec.max_lora_rank)
                 check_adapter(Path(adapter.folder), base=Path(spec.base_model), max_lora_rank=rank)
             except AdapterProblem as exc:
                 raise AdapterRefused(f"adapter.{exc.code}", **exc.params) from exc
         for replica in replicas:
-            if len(replica.adapters - {adapter.model_id}) >= self.most_adapters:
-                raise AdapterRefused("serving.full", count=self.most_adapters)
+            require_slot(self.build, spec.max_loras, replica.adapters, adapter.model_id)
             self._client.load(replica.address, adapter)
 
     @_one_at_a_time

@@ -22,6 +22,7 @@ from bot.dialogs.edits import NO, YES
 from bot.dialogs.rights import may_manage
 from bot.dialogs.situation import Wrong
 from bot.dialogs.wording import quoted, sentence
+from bot.hosting import is_adapter
 from bot.lexicon import fold
 from bot.phrases import Control, read_control, read_edits, read_topic
 from bot.replies import Choice, Notice, Text
@@ -120,8 +121,11 @@ async def _answer_restart(context: Context, deployment: Deployment, control: Con
     elif said in NO:
         await put_aside(context)
         await context.reply(Notice(text=text("deploy.unchanged")))
-    elif said == "keep":
+    elif said == "keep" and checked.landing.can_keep:
         kept = {name: typed for name, typed in deployment.typed.items() if name not in SETTING_OF}
+        if is_adapter(checked.model) and checked.landing.adapters > checked.landing.loras:
+            # A number that is given is not raised.
+            kept["max_loras"] = str(checked.landing.loras)
         await settle(context, deployment.changed(typed=kept))
     else:
         await _edit(context, deployment, context.turn.text)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bot.context import Context
-from bot.dialogs.deployment import SETTING_OF, Deployment, Grounds, Value, WrongValueError
+from bot.dialogs.deployment import SETTING_OF, Deployment, Grounds, Value, WrongValueError, shown
 from bot.dialogs.wording import quoted
-from bot.hosting import host_model_id
+from bot.hosting import host_model_id, more_loras
 from bot.landing import Landing, find_landing
 from bot.names import suggested_name
 from bot.texts import Texts
@@ -81,6 +81,10 @@ async def check(context: Context, deployment: Deployment) -> Checked:
         if field in SETTING_OF
     }
     landing = await find_landing(session, context.world, model, place=grounds.place, service=service, changes=changes)
+    if landing.is_short and "max_loras" in values:
+        given = grounds.default("max_loras") if values["max_loras"] is None else values["max_loras"]
+        needed = {"needed": landing.adapters, "nearest": more_loras(landing.loras, landing.adapters)}
+        errors["max_loras"] = text("deploy.wrong.loras", base=base.name, given=shown(given), **needed)
     return Checked(
         grounds=grounds, user=user, service=service, name=name, values=values, errors=errors, landing=landing
     )

@@ -48,7 +48,7 @@ def changed_fields(checked: Checked, answers: Mapping[str, str]) -> dict[str, st
 def restart_question(text: Texts, deployment: Deployment, checked: Checked, base: Model, *, key: str) -> Question:
     """Whether the server may start anew though others are served by it."""
     choices = [Choice(say="yes", label=text("deploy.restart.yes"), style="primary")]
-    if not checked.landing.raises_rank:
+    if checked.landing.can_keep:
         choices.append(Choice(say="keep", label=text("deploy.restart.keep")))
     choices.append(Choice(say="no", label=text("deploy.restart.no")))
     return Question(

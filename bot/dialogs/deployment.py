@@ -9,8 +9,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.dialogs.edits import NO, YES
-from bot.hosting import DEFAULT_LORA_RANK, DEFAULT_LORAS, LARGEST_LORA_RANK, default_gpus, is_adapter, queue_of
-from bot.landing import is_cpu_build, serving_place, serving_places
+from bot.hosting import (
+    DEFAULT_LORA_RANK,
+    LARGEST_LORA_RANK,
+    MOST_LORAS,
+    default_gpus,
+    default_loras,
+    is_adapter,
+    is_cpu_build,
+    queue_of,
+)
+from bot.landing import serving_place, serving_places
 from bot.lexicon import Vocabulary, fold
 from bot.names import is_experiment_name
 from bot.texts import LANGUAGES, texts
@@ -104,7 +113,6 @@ LONGEST_READ = 2000
 NUMBERS = ("gpus", "cpu", "memory_gib", "instances", "max_loras", "max_lora_rank")
 
 MOST_INSTANCES = 100
-MOST_LORAS = 64
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "service": ("service_name", "name", "服务名", "服务"),
@@ -192,7 +200,7 @@ class Grounds:
             "memory_gib": is_cluster,
             "gpus": has_gpus if is_cluster else self.most_gpus > 1,
             "gpu_product": is_cluster and has_gpus,
-            "max_loras": is_adapter(self.model) and not self.is_cpu_build,
+            "max_loras": is_adapter(self.model),
             "max_lora_rank": is_adapter(self.model),
         }
         return tuple(name for names in SECTIONS.values() for name in names if means.get(name, True))
@@ -206,7 +214,7 @@ class Grounds:
             "cpu": self._size().cpu,
             "memory_gib": self._size().memory_gib,
             "instances": 1,
-            "max_loras": DEFAULT_LORAS,
+            "max_loras": default_loras(self.world, self.place),
             "max_lora_rank": DEFAULT_LORA_RANK,
             "pinned": False,
         }

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,12 +10,12 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.hosting import DEFAULT_LORA_RANK, lora_rank_of
+from bot.hosting import DEFAULT_LORA_RANK, default_loras, lora_rank_of, loras_of, more_loras
 from bot.reconcile.room import has_room_beside, needs_all_gpus
 from bot.routing import Routes
 from bot.world import World
 from serving.vllm_command import vllm_rank
-from storage.models import Host, Model, Run, now
+from storage.models import Host, Json, Model, Run, now
 from storage.runs import unfinished_runs
 from storage.services import all_hosts, get_host, want_host, wanted_services
 from storage.states import ModelState, RunState, ServiceState, Wish
@@ -40,6 +41,8 @@ class Needs:
     """Those of services that are not ready yet, or not yet compared."""
     ranks: Mapping[Key, int]
     """Host -> the largest rank among the adapters that it serves or will serve."""
+    loras: Mapping[Key, int]
+    """Host that serves nobody yet -> how many tuned models are coming to it."""
     coming: Mapping[Key, Run]
     """Host -> the run under way whose outcome it will serve."""
     yields_to: Run | None
@@ -66,7 +69,7 @@ class HostWishes:
         wanted += [key for key, host in hosts.items() if _is_up(host) and host.is_pinned and host.is_asleep]
         unneeded = [host.id for key, host in hosts.items() if _is_up(host) and key not in needs.ranks]
         known = {*hosts, *wanted}
-        small = [key for key, rank in needs.ranks.items() if key in known and _is_too_small(hosts.get(key), rank)]
+        small = [key for key in known if _lacking(self._world, needs, key, hosts.get(key))]
         if wanted or unneeded or small:
             async with self._world.store.transaction() as session:
                 await _write(session, self._world, wanted, unneeded)
@@ -112,14 +115,14 @@ async def _find_needs(session: AsyncSession, world: World) -> Needs:
     keys = [(host.base_model_id, host.place) for host in hosts]
     models = [await session.get_one(Model, service.model_id) for service in services]
     runs = await unfinished_runs(session)
-    coming = {
-        (run.base_model_id, world.server_place(run.place)): run
+    all_coming = [
+        ((run.base_model_id, world.server_place(run.place)), run)
         for run in reversed(runs)
         if run.deploys and _is_coming(run)
-    }
+    ]
     adapters = [(key, int(model.facts.get("rank", 0))) for key, model in zip(keys, models, strict=True)]
     # What a run will need is there before it ends, but a server that answers others starts anew with a yes alone.
-    adapters += [(key, int(run.spec["lora_rank"])) for key, run in coming.items() if key not in keys]
+    ahead = [(key, int(run.spec["lora_rank"])) for key, run in all_coming if key not in keys]
     return Needs(
         served=frozenset(keys),
         unready=frozenset(
@@ -128,8 +131,9 @@ async def _find_needs(session: AsyncSession, world: World) -> Needs:
             if service.state in (ServiceState.WAITING, ServiceState.LOADING)
             or (service.state is ServiceState.READY and not service.compared)
         ),
-        ranks=_largest(adapters),
-        coming=coming,
+        ranks=_largest([*adapters, *ahead]),
+        loras=Counter(key for key, _ in ahead),
+        coming=dict(all_coming),
         yields_to=next((run for run in runs if needs_all_gpus(world.trainer(run.place), run)), None),
     )
 
@@ -150,8 +154,15 @@ def _is_up(host: Host | None) -> bool:
     return host is not None and host.wanted is Wish.UP
 
 
-def _is_too_small(host: Host | None, rank: int) -> bool:
-    return (lora_rank_of(host) if host else DEFAULT_LORA_RANK) < rank
+def _lacking(world: World, needs: Needs, key: Key, host: Host | None) -> Json:
+    """The settings without which a host does not hold what it serves or will serve."""
+    lacking: Json = {}
+    rank = needs.ranks.get(key, 0)
+    if (lora_rank_of(host) if host else DEFAULT_LORA_RANK) < rank:
+        lacking["max_lora_rank"] = vllm_rank(rank)
+    loras = loras_of(world, host) if host else default_loras(world, key[1])
+    more = more_loras(loras, needs.loras.get(key, 0))
+    return {**lacking, "max_loras": more} if more > loras else lacking
 
 
 async def _write(session: AsyncSession, world: World, wanted: Sequence[Key], unneeded: Sequence[str]) -> None:
@@ -161,8 +172,8 @@ async def _write(session: AsyncSession, world: World, wanted: Sequence[Key], unn
         if (base_id, place) in needs.ranks:
             await want_host(session, base_id, place=place)
     for host in await all_hosts(session):
-        rank = needs.ranks.get((host.base_model_id, host.place))
-        if rank is None and host.id in unneeded:
+        key = (host.base_model_id, host.place)
+        if key not in needs.ranks and host.id in unneeded:
             host.wanted = Wish.DOWN
-        if rank is not None and _is_too_small(host, rank):
-            host.settings = {**host.settings, "max_lora_rank": vllm_rank(rank)}
+        if lacking := _lacking(world, needs, key, host):
+            host.settings = {**host.settings, **lacking}

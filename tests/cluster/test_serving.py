@@ -13,6 +13,7 @@ import pytest
 from serving.kubernetes import KubernetesVllm
 from serving.manifest import PORT
 from serving.services import AdapterRef, HostSpec, HostStatus, ServerUnavailable
+from serving.vllm_command import Build
 from storage.files import ArtifactFiles
 from storage.states import HostState
 from tests.adapter_files import make_adapter, make_base_files
@@ -61,6 +62,7 @@ class TestKubernetesVllm(ModelServerContract):
             again=again,
             folder=root,
             start_s=120,
+            build=Build.CPU,
             mends_itself=True,
         )
         yield case

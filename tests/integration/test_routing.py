@@ -9,6 +9,7 @@ from statistics import median
 import pytest
 
 from bot.routing import NotReadyError, Routes, Waiting
+from serving.vllm_command import Build
 from storage.models import Host, Model, Service
 from storage.services import change_host, change_service
 from storage.states import HostState, ServiceState, Wish
@@ -20,7 +21,7 @@ from tests.living import Living, living, serve, until
 async def life(tmp_path: Path) -> AsyncIterator[Living]:
     """A thread that talks to a tuned model on two replicas."""
     async with living(tmp_path) as life:
-        await serve(life, instances=2)
+        await serve(life, instances=2, max_loras=1)
         yield life
 
 
@@ -112,7 +113,7 @@ async def test_a_service_with_another_model_loads_it_and_drops_the_old_one(life:
         await session.flush()
         service = await session.get_one(Service, (await life.row(Service)).id)
         service.model_id = new.id
-    life.servers.most_adapters = 1  # the old one has to make room
+    life.servers.build = Build.CPU  # the old one has to make room
     states = []
     for _ in range(2):
         await life.loops.once()

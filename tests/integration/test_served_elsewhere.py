@@ -72,6 +72,20 @@ async def test_a_base_has_a_host_in_each_place(life: Living) -> None:
     assert (await life.row(Service)).state is ServiceState.READY
 
 
+async def test_what_trains_at_once_finds_a_server_with_room_for_all_of_it(life: Living) -> None:
+    life.runs.max_running = 5
+    for number in range(5):
+        await life.begin(f"place={GPU.name} deploy", thread=f"thread-{number}")
+    await life.loops.once()
+    await life.loops.once()
+    (host,) = await life.rows(Host)
+    assert life.servers.specs[host.id].max_loras == 8
+    starts = life.servers.starts
+    await life.finish()
+    assert [service.state for service in await life.rows(Service)] == [ServiceState.READY] * 5
+    assert life.servers.starts == starts
+
+
 class Away(FakeModelServer):
     """Of a place that does not answer, as a new program finds it."""
 

@@ -16,13 +16,14 @@ import pytest
 from serving.parity import check_parity, prompts, unpacked
 from serving.processes import marked_processes
 from serving.services import HostSpec, NotProven, ServerUnavailable
-from serving.vllm_command import HOST_MARK
+from serving.vllm_command import DEFAULT_LORAS, HOST_MARK, Build
 from serving.vllm_local import LocalVllm, Patience
 from storage.states import HostState
 from tests.adapter_files import make_base_files
 from tests.contracts.model_servers import Case, ModelServerContract
 from tests.places import serving_python
 from tests.tiny_model import CHAT_TEMPLATE, make_tiny_model
+from tests.tuned import make_cpu_environment
 from tests.vllm_stand_in import stand_in_python
 from training.conversation import ChatMessage, Conversation
 from training.tokens import ChatTokenizer
@@ -64,7 +65,7 @@ def wait_for(hosts: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-def make_case(folder: Path, python: Path, base: Path, start_s: float) -> Case:
+def make_case(folder: Path, python: Path, base: Path, start_s: float, build: Build) -> Case:
     hosts = folder / "hosts"
     return Case(
         server=LocalVllm(hosts, python, threads=1),
@@ -74,6 +75,7 @@ def make_case(folder: Path, python: Path, base: Path, start_s: float) -> Case:
         again=lambda: LocalVllm(hosts, python, threads=1),
         folder=folder,
         start_s=start_s,
+        build=build,
     )
 
 
@@ -91,7 +93,7 @@ class TestStandIn(ModelServerContract):
         folder: Path = tmp_path_factory.mktemp("stand-in")
         # So slow that an answer is still under way when somebody looks.
         python = stand_in_python(folder / "bin", between_tokens_s=0.1)
-        case = make_case(folder, python, make_base_files(folder / "base"), start_s=120)
+        case = make_case(folder, python, make_base_files(folder / "base"), start_s=120, build=Build.CUDA)
         yield case
         case.server.stop("h1")
 
@@ -103,7 +105,7 @@ class TestRealVllm(ModelServerContract):
         python = serving_python()
         folder: Path = tmp_path_factory.mktemp("vllm")
         # 128 wide in 4 heads: on a CPU vLLM computes with heads of 32 and more.
-        case = make_case(folder, python, make_tiny_model(folder / "base", hidden=128), start_s=300)
+        case = make_case(folder, python, make_tiny_model(folder / "base", hidden=128), start_s=300, build=Build.CPU)
         yield case
         case.server.stop("h1")
 
@@ -245,6 +247,22 @@ def test_the_key_is_for_our_eyes_only(server: LocalVllm, spec: HostSpec, hosts: 
     assert key.encode() not in Path(f"/proc/{first_process(hosts)}/cmdline").read_bytes()
     until(server, HostState.READY)
     assert key not in (hosts / "h1" / "log.txt").read_text()
+
+
+def test_a_cpus_host_from_before_the_number_counted_there_runs_on(spec: HostSpec, hosts: Path, tmp_path: Path) -> None:
+    python = stand_in_python(make_cpu_environment(tmp_path / "serving").parent)
+    server, of_old = LocalVllm(hosts, python, threads=1), replace(spec, max_loras=4)
+    wanted = replace(spec, max_loras=DEFAULT_LORAS[Build.CPU])
+    server.start(of_old)
+    until(server, HostState.READY)
+    record = json.loads((hosts / "h1" / "process.json").read_text())
+    assert record.pop("build") == "cpu"
+    (hosts / "h1" / "process.json").write_text(json.dumps(record))
+    before = first_process(hosts)
+    server.start(wanted)
+    assert first_process(hosts) == before
+    server.start(replace(spec, max_loras=32))
+    assert first_process(hosts) != before
 
 
 def test_a_broken_record_is_started_over(server: LocalVllm, spec: HostSpec, hosts: Path) -> None:

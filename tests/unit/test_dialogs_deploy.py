@@ -110,11 +110,13 @@ async def test_on_one_machine_only_what_means_something_is_asked(desk: Bench) ->
     }
 
 
-async def test_a_cpu_build_is_not_asked_for_gpus_or_adapters_at_once(cluster: Bench) -> None:
+async def test_a_cpu_build_is_not_asked_for_gpus_and_holds_more_adapters(cluster: Bench) -> None:
     await cluster.say("/deploy")
     form = the_form(await cluster.say("place shanghai-2"))
     assert fields(form)["place"].value == "shanghai-2"
-    assert not {"gpus", "gpu_product", "max_loras"} & set(fields(form))
+    assert not {"gpus", "gpu_product"} & set(fields(form))
+    assert fields(form)["max_loras"].value == "16"
+    assert "on a CPU more than these cannot be loaded" in fields(form)["max_loras"].help
 
 
 async def test_one_line_sets_everything(cluster: Bench) -> None:
@@ -427,24 +429,140 @@ async def test_more_instances_disturb_nobody(cluster: Bench) -> None:
     assert (await host(cluster)).settings == {"instances": 3}
 
 
-async def test_the_seventeenth_adapter_finds_no_room_on_a_cpu(tmp_path: Path) -> None:
+@pytest.fixture
+async def cpu(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A machine whose vLLM computes on a CPU."""
     async with bench(tmp_path / "home") as desk:
         python = make_cpu_environment(tmp_path / "serving")
         settings = desk.world.settings.model_copy(update={"serving_python": python})
         desk.world = replace(desk.world, settings=settings)
-        for number in range(1, 18):
-            await add_tuned_model(desk.world.store, f"nova-{number}")
-        for number in range(1, 17):
-            assert isinstance((await desk.say(f"/deploy nova-{number}"))[0], RunCard)
-        (refusal,) = await desk.say("/deploy nova-17")
-        assert isinstance(refusal, Text)
-        assert not desk.went_well
-        assert "holds 16 tuned models already" in refusal.markdown
-        assert "**nova-1**" in refusal.markdown
-        assert refusal.choices[0].say == "/undeploy nova-1"
-        # A service that changes its model gives its place back.
-        assert "nova-17 from now on" in said(await desk.say("/deploy nova-17 service=nova-3"))
-        assert len(await services(desk)) == 16
+        yield desk
+
+
+async def fill(desk: Bench, count: int, line: str = "") -> None:
+    """Deploy so many models, nova-1 and on, and have one more."""
+    async with desk.world.store.reading() as session:
+        there = set((await session.scalars(select(Model.name))).all())
+    for name in (f"nova-{number}" for number in range(1, count + 2)):
+        if name not in there:
+            await add_tuned_model(desk.world.store, name)
+    for number in range(1, count + 1):
+        assert isinstance((await desk.say(f"/deploy nova-{number} {line}", thread="other"))[0], RunCard)
+
+
+async def test_the_seventeenth_adapter_on_a_cpu_needs_a_server_with_more_room(cpu: Bench) -> None:
+    await fill(cpu, 16)
+    (question,) = await cpu.say("/deploy nova-17")
+    assert isinstance(question, Question)
+    assert question.markdown.startswith(
+        "tiny-instruct's model server is started for 16 tuned models, and this would be number 17. "
+        "It would have to start anew with room for 32.\n\nIt serves others too: **nova-1**"
+    )
+    assert [choice.say for choice in question.choices] == ["yes", "no"]
+    assert "did not understand" in said(await cpu.say("keep"))
+    assert ((await host(cpu)).settings, len(await services(cpu))) == ({}, 16)
+    await cpu.say("yes")
+    assert ((await host(cpu)).settings, len(await services(cpu))) == ({"max_loras": 32}, 17)
+
+
+async def test_it_is_asked_in_chinese(cpu: Bench) -> None:
+    await fill(cpu, 16)
+    (question,) = await cpu.say("/deploy nova-17", language="zh-CN")
+    assert "tiny-instruct 的模型服务器启动时只为 16 个微调模型留了位置，而这是第 17 个" in words(question)
+    assert "需要用 32 个位置重新启动" in words(question)
+
+
+async def test_a_service_that_changes_its_model_gives_its_place_back(cpu: Bench) -> None:
+    await fill(cpu, 16)
+    assert "nova-17 from now on" in said(await cpu.say("/deploy nova-17 service=nova-3"))
+    assert ((await host(cpu)).settings, len(await services(cpu))) == ({}, 16)
+
+
+@pytest.mark.parametrize("line", ["/deploy nova-17 max_loras=16", "/deploy nova-17 max_loras=8"])
+async def test_a_number_that_does_not_do_on_a_cpu_is_refused_at_its_field(cpu: Bench, line: str) -> None:
+    await fill(cpu, 16)
+    replies = await cpu.say(line)
+    given = line.rpartition("=")[2]
+    error = fields(the_form(replies))["max_loras"].error
+    assert "has to hold 17 tuned models, this one among them" in error
+    assert f"{given} is too few. Say `max_loras=32`" in error
+    assert ((await host(cpu)).settings, len(await services(cpu))) == ({}, 16)
+
+
+async def test_no_number_below_what_is_served_is_taken_on_a_cpu(cpu: Bench) -> None:
+    await fill(cpu, 4)
+    assert "has to hold 4 tuned models" in said(await cpu.say("/deploy nova-2 max_loras=3"))
+    question = (await cpu.say("/deploy nova-2 max_loras=4"))[-1]
+    assert isinstance(question, Question)
+    assert [choice.say for choice in question.choices] == ["yes", "keep", "no"]
+    await cpu.say("yes")
+    assert (await host(cpu)).settings == {"max_loras": 4}
+
+
+async def test_a_cpu_with_as_many_as_one_server_may_hold_is_full(cpu: Bench) -> None:
+    await fill(cpu, 64, "max_loras=64 restart=yes")
+    (refusal,) = await cpu.say("/deploy nova-65")
+    assert isinstance(refusal, Text)
+    assert not cpu.went_well
+    assert "holds 64 tuned models already" in refusal.markdown
+    assert "**nova-1**" in refusal.markdown
+    assert refusal.choices[0].say == "/undeploy nova-1"
+
+
+async def test_a_cpu_that_sleeps_gets_more_room_without_asking(cpu: Bench) -> None:
+    await fill(cpu, 16)
+    async with cpu.world.store.transaction() as session:
+        (await session.get_one(Host, (await host(cpu)).id)).is_asleep = True
+    (card,) = await cpu.say("/deploy nova-17")
+    assert isinstance(card, RunCard)
+    assert (await host(cpu)).settings == {"max_loras": 32}
+
+
+async def test_the_fifth_adapter_on_a_gpu_may_be_deployed_without_more_room(desk: Bench) -> None:
+    await fill(desk, 4)
+    (question,) = await desk.say("/deploy nova-5")
+    assert isinstance(question, Question)
+    assert "is started for 4 tuned models, and this would be number 5. For room for 8" in question.markdown
+    assert "take turns in the GPU's memory" in question.markdown
+    assert [choice.say for choice in question.choices] == ["yes", "keep", "no"]
+    await desk.say("keep")
+    assert ((await host(desk)).settings, len(await services(desk))) == ({}, 5)
+    # Who is there already is no occasion to ask again.
+    assert isinstance((await desk.say("/deploy nova-5 pinned=yes"))[0], RunCard)
+    assert (await thread(desk)).deployment is None
+
+
+async def test_the_fifth_adapter_on_a_gpu_gets_room_with_a_yes(desk: Bench) -> None:
+    await fill(desk, 4)
+    await desk.say("/deploy nova-5")
+    await desk.say("yes")
+    assert ((await host(desk)).settings, len(await services(desk))) == ({"max_loras": 8}, 5)
+
+
+async def test_a_number_that_is_given_on_a_gpu_is_not_raised(desk: Bench) -> None:
+    await fill(desk, 4)
+    assert isinstance((await desk.say("/deploy nova-5 max_loras=4"))[0], RunCard)
+    assert ((await host(desk)).settings, len(await services(desk))) == ({}, 5)
+
+
+async def test_other_settings_are_left_with_the_number_on_a_gpu(desk: Bench) -> None:
+    await fill(desk, 4)
+    (question,) = await desk.say("/deploy nova-5 max_loras=16 max_lora_rank=64")
+    assert "With other settings" in words(question)
+    await desk.say("keep")
+    assert ((await host(desk)).settings, len(await services(desk))) == ({}, 5)
+
+
+async def test_a_higher_rank_and_more_room_are_said_together(desk: Bench) -> None:
+    await fill(desk, 4)
+    await add_tuned_model(desk.world.store, "wide-1", rank=64)
+    (question,) = await desk.say("/deploy wide-1")
+    assert isinstance(question, Question)
+    assert RANK in question.markdown
+    assert "this would be number 5. For room for 8" in question.markdown
+    assert [choice.say for choice in question.choices] == ["yes", "no"]
+    await desk.say("yes")
+    assert (await host(desk)).settings == {"max_lora_rank": 64, "max_loras": 8}
 
 
 async def test_only_who_may_manage_deploys_and_submits(desk: Bench) -> None:
@@ -481,7 +599,7 @@ async def test_services_are_listed_mine_first_with_their_address(cluster: Bench)
 async def test_a_long_list_of_services_ends_in_words(desk: Bench) -> None:
     for number in range(45):
         await add_tuned_model(desk.world.store, f"many-{number}")
-        await desk.say(f"/deploy many-{number}")
+        await desk.say(f"/deploy many-{number} max_loras=4")
     (listing, _) = await desk.say("/services")
     assert isinstance(listing, Listing)
     assert len(listing.items) == 41

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from serving.manifest import (
     SPEC_LABEL,
     Sources,
     deployment,
+    fitting_size,
     host_of,
     object_name,
     owned,
@@ -209,6 +211,11 @@ def test_the_command_is_what_vllm_is_told() -> None:
     assert command[-5:-2] == ["--max-num-seqs", "64", "--no-enable-prefix-caching"]
     assert command[-2:] == ["--middleware", guard.CLASS]
     assert {"--enable-lora", "--disable-uvicorn-access-log"} <= set(command)
+
+
+def test_memory_follows_the_adapters_on_a_cpu() -> None:
+    of_cpu, few = place({"build": "cpu"}), host(weights_bytes=2_500_000_000, max_loras=16)
+    assert fitting_size(replace(few, max_loras=64), of_cpu).memory_gib == fitting_size(few, of_cpu).memory_gib + 4
 
 
 @pytest.mark.parametrize(("gpus", "split"), [(1, "1"), (2, "2"), (8, "8")])

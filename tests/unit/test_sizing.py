@@ -47,6 +47,8 @@ def test_a_larger_model_never_gets_less(build: Build) -> None:
         assert smaller.start_s <= larger.start_s
 
 
-def test_ranks_and_a_known_cache_count_on_a_cpu() -> None:
+def test_ranks_adapters_and_a_known_cache_count_on_a_cpu() -> None:
+    assert defaults(ONE_B, build=Build.CPU, max_loras=64).memory_gib == 15
+    assert defaults(ONE_B, build=Build.CPU, max_loras=4).memory_gib == 10
     assert defaults(ONE_B, build=Build.CPU, max_lora_rank=64).memory_gib == 15
     assert defaults(ONE_B, build=Build.CPU, cache_bytes=4 * 2**30).memory_gib == 14

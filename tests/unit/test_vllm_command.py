@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from serving.services import HostSpec
-from serving.vllm_command import Build, Resources, command, environment, find_build, vllm_rank
+from serving.services import AdapterRefused, HostSpec
+from serving.vllm_command import (
+    DEFAULT_LORAS,
+    Build,
+    Resources,
+    command,
+    environment,
+    find_build,
+    require_slot,
+    vllm_rank,
+)
 
 HOST = HostSpec(id="h1", base_model="/models/small", base_name="small", context_tokens=2048, max_lora_rank=12)
 PYTHON = Path("/serving/bin/python")
@@ -15,7 +24,8 @@ RESOURCES = Resources(threads=3)
 
 
 def test_the_command_on_a_cpu() -> None:
-    assert command(HOST, python=str(PYTHON), port=4000, build=Build.CPU, resources=RESOURCES) == (
+    host = replace(HOST, max_loras=DEFAULT_LORAS[Build.CPU])
+    assert command(host, python=str(PYTHON), port=4000, build=Build.CPU, resources=RESOURCES) == (
         *("/serving/bin/python", "-P", "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", "/models/small", "--served-model-name", "small"),
         *("--host", "127.0.0.1", "--port", "4000", "--disable-uvicorn-access-log"),
@@ -32,6 +42,22 @@ def test_the_command_on_two_gpus() -> None:
         *("--tensor-parallel-size", "2"),
     )
     assert "--enforce-eager" not in arguments
+
+
+@pytest.mark.parametrize(("build", "given"), [(Build.CPU, "33"), (Build.CUDA, "32")])
+def test_on_a_cpu_one_slot_more_is_asked_for_than_adapters(build: Build, given: str) -> None:
+    arguments = command(replace(HOST, max_loras=32), python=str(PYTHON), port=1, build=build, resources=RESOURCES)
+    assert arguments[arguments.index("--max-loras") + 1] == given
+
+
+def test_one_more_than_its_number_is_refused_on_a_cpu_alone() -> None:
+    loaded = ("a", "b")
+    require_slot(Build.CPU, 3, loaded, "c")
+    require_slot(Build.CPU, 2, loaded, "b")
+    require_slot(Build.CUDA, 2, loaded, "c")
+    with pytest.raises(AdapterRefused) as caught:
+        require_slot(Build.CPU, 2, loaded, "c")
+    assert (caught.value.code, caught.value.params) == ("serving.full", {"count": 2})
 
 
 def test_the_environment_on_a_cpu_keeps_what_is_needed_and_nothing_that_talks_or_leads_astray() -> None:
