@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -31,9 +31,7 @@ from serving.services import (
 )
 from serving.vllm_client import VllmClient
 from serving.vllm_command import (
-    DEFAULT_LORAS,
     HOST_MARK,
-    Build,
     Resources,
     command,
     environment,
@@ -74,8 +72,6 @@ class _Record:
     spec: HostSpec
     started_at: float
     """Seconds since 1970."""
-    build: Build | None = None
-    """Of its vLLM; None: the record is older than this field."""
 
     @property
     def address(self) -> Address:
@@ -120,7 +116,7 @@ class LocalVllm:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._lock(folder):
-                record = self._read(folder)
+                record = _read(folder)
                 if record and record.spec == host and self._status(folder, record).state is not HostState.FAILED:
                     return
                 self._clear(folder, record)
@@ -132,7 +128,7 @@ class LocalVllm:
         """All hosts that are ours, by id; a stopped one is missing. About 3 ms a host."""
         if not self._folder.is_dir():
             return {}
-        records = {folder: self._read(folder) for folder in sorted(self._folder.iterdir()) if folder.is_dir()}
+        records = {folder: _read(folder) for folder in sorted(self._folder.iterdir()) if folder.is_dir()}
         return {folder.name: self._status(folder, record) for folder, record in records.items() if record}
 
     def load(self, host: str, adapter: AdapterRef) -> None:
@@ -165,12 +161,12 @@ class LocalVllm:
             return
         try:
             with self._lock(folder):
-                self._clear(folder, self._read(folder))
+                self._clear(folder, _read(folder))
         except OSError as exc:
             raise ServerUnavailable("serving.not_stopped", detail=str(exc)) from exc
 
     def _running(self, host: str) -> _Record:
-        record = self._read(self._folder / host)
+        record = _read(self._folder / host)
         if record is None or not is_alive(record.mark):
             raise ServerUnavailable("serving.unavailable")
         return record
@@ -210,7 +206,7 @@ class LocalVllm:
         if mark is None:
             # It is over already (its log says why): a mark that no process has shows just that.
             mark = ProcessMark(pid=pid, started_ticks=0, boot="")
-        record = _Record(mark=mark, port=port, api_key=api_key, spec=host, started_at=time.time(), build=build)
+        record = _Record(mark=mark, port=port, api_key=api_key, spec=host, started_at=time.time())
         _write(folder, record)
         log.info("host.spawned", host=host.id, pid=pid, port=port, build=build.value)
 
@@ -223,18 +219,15 @@ class LocalVllm:
         end_all(lambda: marked_processes(HOST_MARK, str(folder)), grace_s=self._patience.stop_s)
         (folder / "process.json").unlink(missing_ok=True)
 
-    def _read(self, folder: Path) -> _Record | None:
-        try:
-            record = _RECORDS.validate_json((folder / "process.json").read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return None
-        if record.build is None and find_build(self._python) is Build.CPU:
-            # Then a CPU's host was started for this many adapters, whatever its spec said: it need not start anew.
-            return replace(record, spec=replace(record.spec, max_loras=DEFAULT_LORAS[Build.CPU]))
-        return record
-
     def _lock(self, folder: Path) -> FileLock:
         return FileLock(folder / "lock", timeout=60)
+
+
+def _read(folder: Path) -> _Record | None:
+    try:
+        return _RECORDS.validate_json((folder / "process.json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def _write(folder: Path, record: _Record) -> None:

@@ -16,14 +16,13 @@ import pytest
 from serving.parity import check_parity, prompts, unpacked
 from serving.processes import marked_processes
 from serving.services import HostSpec, NotProven, ServerUnavailable
-from serving.vllm_command import DEFAULT_LORAS, HOST_MARK, Build
+from serving.vllm_command import HOST_MARK, Build
 from serving.vllm_local import LocalVllm, Patience
 from storage.states import HostState
 from tests.adapter_files import make_base_files
 from tests.contracts.model_servers import Case, ModelServerContract
 from tests.places import serving_python
 from tests.tiny_model import CHAT_TEMPLATE, make_tiny_model
-from tests.tuned import make_cpu_environment
 from tests.vllm_stand_in import stand_in_python
 from training.conversation import ChatMessage, Conversation
 from training.tokens import ChatTokenizer
@@ -247,22 +246,6 @@ def test_the_key_is_for_our_eyes_only(server: LocalVllm, spec: HostSpec, hosts: 
     assert key.encode() not in Path(f"/proc/{first_process(hosts)}/cmdline").read_bytes()
     until(server, HostState.READY)
     assert key not in (hosts / "h1" / "log.txt").read_text()
-
-
-def test_a_cpus_host_from_before_the_number_counted_there_runs_on(spec: HostSpec, hosts: Path, tmp_path: Path) -> None:
-    python = stand_in_python(make_cpu_environment(tmp_path / "serving").parent)
-    server, of_old = LocalVllm(hosts, python, threads=1), replace(spec, max_loras=4)
-    wanted = replace(spec, max_loras=DEFAULT_LORAS[Build.CPU])
-    server.start(of_old)
-    until(server, HostState.READY)
-    record = json.loads((hosts / "h1" / "process.json").read_text())
-    assert record.pop("build") == "cpu"
-    (hosts / "h1" / "process.json").write_text(json.dumps(record))
-    before = first_process(hosts)
-    server.start(wanted)
-    assert first_process(hosts) == before
-    server.start(replace(spec, max_loras=32))
-    assert first_process(hosts) != before
 
 
 def test_a_broken_record_is_started_over(server: LocalVllm, spec: HostSpec, hosts: Path) -> None:
