@@ -98,11 +98,16 @@ async def test_the_seventeenth_on_a_cpu_starts_the_server_anew_with_room_for_all
         assert {service.state for service in await life.rows(Service)} == {ServiceState.READY}
 
 
+def python_for_gpus(folder: Path) -> Path:
+    """Of an environment that holds no vLLM for the CPU, whatever is installed beside the project."""
+    return folder / "serving" / "bin" / "python"
+
+
 @pytest.mark.parametrize(("choice", "starts", "max_loras"), [(0, 2, 8), (1, 1, 4)])
 async def test_the_fifth_on_a_gpu_asks_and_may_leave_the_server_as_it_is(
     tmp_path: Path, choice: int, starts: int, max_loras: int
 ) -> None:
-    async with living(tmp_path) as life:
+    async with living(tmp_path, serving_python=python_for_gpus(tmp_path)) as life:
         models = await serve_many(life, 4)
         (host,) = await life.rows(Host)
         run = await life.begin("deploy", thread="thread-2")
