@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from bot.commands import Request
 from bot.context import Context
+from bot.dialogs.deploy_steps import put_aside
 from bot.dialogs.services import find_wanted
 from bot.hosting import is_adapter
 from bot.replies import BODIES, Answer, Choice, Comparison, ComparisonRow, Notice, Said, Text
@@ -58,7 +59,7 @@ async def choose(context: Context, request: Request) -> None:
     if service is None:
         return
     context.thread.service_id, context.thread.speaker = service.id, "tuned"
-    await context.reply(Notice(text=context.texts("chat.talking", name=service.name)))
+    await _say_talking(context, service.name)
     if service.state is not ServiceState.READY:
         await context.reply(Notice(text=context.texts(f"chat.waiting.{_WAITING.get(service.state, 'starting')}")))
 
@@ -74,7 +75,7 @@ async def base(context: Context, request: Request) -> None:
         return
     context.thread.speaker = "base"
     name, _author = await _authors(context, service)
-    await context.reply(Notice(text=context.texts("chat.talking", name=name)))
+    await _say_talking(context, name)
     if request.arguments:
         await speak(context, request.arguments)
 
@@ -85,9 +86,17 @@ async def tuned(context: Context, request: Request) -> None:
     if service is None:
         return
     context.thread.speaker = "tuned"
-    await context.reply(Notice(text=context.texts("chat.talking", name=service.name)))
+    await _say_talking(context, service.name)
     if request.arguments:
         await speak(context, request.arguments)
+
+
+async def _say_talking(context: Context, name: str) -> None:
+    """Who answers plain words from now on: a deployment that asks goes, a plan says that they still go to it."""
+    await put_aside(context)
+    await context.reply(Notice(text=context.texts("chat.talking", name=name)))
+    if context.thread.draft is not None:
+        await context.reply(Notice(text=context.texts("opening.still_open")))
 
 
 async def compare(context: Context, request: Request) -> None:

@@ -279,6 +279,21 @@ async def test_a_form_is_put_aside_by_cancel_a_plan_or_a_new_start(desk: Bench) 
     assert await services(desk) == []
 
 
+@pytest.mark.parametrize("line", ["/chat nova-1", "/base", "/tuned"])
+async def test_who_chooses_whom_to_talk_to_is_asked_no_more(desk: Bench, line: str) -> None:
+    await desk.say("/deploy nova-1")
+    await desk.say("/deploy nova-1 form")
+    await desk.say(line)
+    assert (await thread(desk)).deployment is None
+
+
+async def test_who_chooses_whom_to_talk_to_learns_that_a_plan_is_still_open(desk: Bench) -> None:
+    await desk.say("/deploy nova-1")
+    await desk.say("/finetune")
+    assert "This plan is still open" in str(await desk.say("/chat nova-1"))
+    assert await desk.draft() is not None
+
+
 async def test_an_open_plan_waits_while_a_deployment_is_asked_about(desk: Bench) -> None:
     await desk.say("/finetune")
     await desk.say("/deploy")
